@@ -1,0 +1,40 @@
+# run, test, check, bench: each sets up what it needs from Python 3.11+, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test test-emulators check bench fuzz regions clean
+
+run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
+	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not emulator and not fuzz"
+
+test-emulators: $(STAMP) ## the same protocol tests against Google's Pub/Sub emulator and local-bigquery
+	PYTHON="$(BIN)/python" tests/emulators/run
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+fuzz: $(STAMP)
+	$(BIN)/python -m pytest -m fuzz
+
+regions: $(STAMP) ## lib/regions.json anew from the installed pycountry and babel
+	$(BIN)/python -m tests.tools.build_regions
+
+clean:
+	rm -rf $(VENV) .bigquery-emulator
+
+# The stamp names the interpreter too: another PYTHON means another environment.
+$(STAMP): requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
