@@ -13,6 +13,7 @@ RelayError
     RateLimitError               503  ... until *retry_after* seconds have passed
     TransientGraphAPIError       503  ... this time
   GraphAPIUnreachableError       503  no answer from Meta
+  QueueError                     503  Pub/Sub did not take a message
 
 A message names fields of the contract, never a value from a request: it may be read in a log or by the caller.
 """
@@ -115,6 +116,15 @@ class ConfigurationError(RelayError):
     retry = Retry.ONCE_A_PERSON_ACTS
 
 
+class QueueError(RelayError):
+    """Pub/Sub did not take a message. Whether it holds it is unknown; a second one does no harm."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry = Retry.LATER
+    default_process = "queue"
+    default_scope = "Pub/Sub"
+
+
 class GraphAPIUnreachableError(RelayError):
     """No answer from Meta: connection refused, timed out, or cut off. Whether Meta has acted is unknown."""
 
@@ -141,7 +151,7 @@ class GraphAPIError(RelayError):
     default_process = "send"
     default_scope = "Graph API"
 
-    def __init__(  # noqa: PLR0913 - each is a fact that Meta states
+    def __init__(
         self,
         message: str,
         *,

@@ -1,0 +1,265 @@
+"""A request of `/audiences`, from its body to its answer, as a straight list of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+from lib.audiences import Batch, Policy, build_batches, for_destination
+from lib.authentication import Rights
+from lib.config import Config, Connection
+from lib.consent import Verdict, stated_signals, weigh
+from lib.errors import InvalidRequestError, NobodyToSendError
+from lib.graph_request import GraphRequest, audience_call, session
+from lib.normalization import Settings
+from lib.outcomes import Answer, Result, together
+from lib.relay_request import AudienceRequest, Destination, Options, parse_audience_request
+from lib.report import Report
+from lib.sending import Mode, Origin, Outside, Sending
+
+KIND = "audiences"
+
+
+@dataclass(slots=True)
+class _Way:
+    """
+    A destination with the connection that leads to it.
+
+    Args:
+        report: What was found while its rows were built; shared by the destinations that are built alike.
+        held: For each schema the batch that waits for the next of its session, since the last one is marked.
+    """
+
+    destination: Destination
+    connection: Connection
+    result: Result
+    report: Report = field(default_factory=Report)
+    batches: int = 0
+    held: dict[tuple[str, ...], tuple[Batch, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceFlow:
+    """
+    What stays the same for all requests.
+
+    Args:
+        bury: See `Sending`.
+    """
+
+    config: Config
+    outside: Outside
+    bury: bool = False
+
+    def run(self, body: Mapping[str, object], *, rights: Rights, origin: Origin) -> tuple[Answer, Sending]:
+        """
+        Do what *body* asks for.
+
+        Raises:
+            InvalidRequestError, ForbiddenError: Before anything is sent.
+        """
+        request = parse_audience_request(body)
+        ways = self._ways(request)
+        self._authorize(request, ways, rights)
+        report = Report(warnings=dict.fromkeys(request.warnings))
+        sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug, bury=self.bury)
+        sending.mode = self._mode(request.options, report)
+        verdict = self._verdict(request)
+        if verdict.withdrawn and request.options.on_denied_remove and not _is_preview(request):
+            request, verdict = request.as_removal(), Verdict()
+        if _is_preview(request) or not verdict.granted:
+            return self._withhold(ways, report, sending, verdict), sending
+        for policy, same in self._by_policy(request, ways):
+            self._send(request, policy, same, sending)
+            report.merge(same[0].report)
+        return self._answer(request, ways, report, sending), sending
+
+    def _ways(self, request: AudienceRequest) -> list[_Way]:
+        """Find each destination's connection; without destinations the connection's own is meant."""
+        destinations = request.destinations
+        if not destinations:
+            own = self._connection(request.options.connection, "connection").ad_account_id
+            if request.action != "remove_from_all" or own is None:
+                raise InvalidRequestError("is missing", field="destinations")
+            destinations = (Destination(ad_account_id=own),)
+        return [
+            _Way(
+                destination,
+                self._connection_of(destination, request, place),
+                Result(destination=destination.shown()),
+            )
+            for place, destination in enumerate(destinations)
+        ]
+
+    def _connection_of(self, destination: Destination, request: AudienceRequest, place: int) -> Connection:
+        if destination.connection is not None:
+            return self._connection(destination.connection, f"destinations[{place}].connection")
+        return self._connection(request.options.connection, "connection")
+
+    def _connection(self, name: str | None, where: str) -> Connection:
+        connection = self.config.connections.get(name or self.config.default_connection or "")
+        if connection is None:
+            raise InvalidRequestError("is not configured" if name else "is missing", field=where)
+        return connection
+
+    def _authorize(self, request: AudienceRequest, ways: Sequence[_Way], rights: Rights) -> None:
+        names = {way.connection.name for way in ways}
+        rights.check(action=request.action, connections=names)
+        if request.options.on_denied_remove:
+            rights.check(action="remove", connections=names)
+        if request.options.required is not None:
+            rights.check_consent(asked=request.options.required, configured=self.config.consent.audiences)
+
+    def _mode(self, options: Options, report: Report) -> Mode:
+        if options.dry_run:
+            return "show"
+        if options.optimistic and self.outside.queue is None:
+            report.warn("optimistic: no queue is configured; the request is done at once")
+        return "queue" if options.optimistic and self.outside.queue is not None else "send"
+
+    def _verdict(self, request: AudienceRequest) -> Verdict:
+        """Removing needs no consent; adding needs each required signal."""
+        if request.action != "add":
+            return Verdict()
+        options = request.options
+        required = self.config.consent.audiences if options.required is None else options.required
+        stated = stated_signals(options.event.get if options.event else None, options.state)
+        return weigh(required, stated, absent=self.config.consent.absent)
+
+    def _withhold(self, ways: Sequence[_Way], report: Report, sending: Sending, verdict: Verdict) -> Answer:
+        for way in ways:
+            way.result.parts.append("withheld")
+            if sending.mode != "show":
+                sending.log(
+                    destination=way.result.destination,
+                    outcome="withheld",
+                    connection=way.connection.name,
+                    consent_missing=", ".join(verdict.missing) or None,
+                )
+        if verdict.missing:
+            report.warn("consent is missing: " + ", ".join(verdict.missing))
+        else:
+            report.warn("GTM's preview monitor: nothing is sent")
+        return Answer(outcome="withheld", results=[way.result for way in ways], report=report)
+
+    def _by_policy(self, request: AudienceRequest, ways: Sequence[_Way]) -> list[tuple[Policy, list[_Way]]]:
+        """Part the destinations by how their connections want identifiers read; each part is built once."""
+        parts: list[tuple[Policy, list[_Way]]] = []
+        today = datetime.fromtimestamp(self.outside.clock.now(), UTC).date()
+        for way in ways:
+            policy = Policy(
+                settings=Settings(
+                    today=today,
+                    default_country=way.connection.default_country,
+                    date_order=way.connection.date_order,
+                    hash_external_id=way.connection.external_id == "hash",
+                    name_spaces=way.connection.name_spaces,
+                    city_marks=way.connection.city_marks,
+                    gender_words=way.connection.gender_words,
+                ),
+                minimum_identifiers=self.config.minimum_identifiers,
+                data_processing=request.options.data_processing if request.action == "add" else None,
+            )
+            same = next((part for known, part in parts if known == policy), None)
+            if same is None:
+                parts.append((policy, [way]))
+            else:
+                way.report = same[0].report
+                same.append(way)
+        return parts
+
+    def _send(self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending) -> None:
+        """Build batch by batch, so that what has been sent need not be held; send each to all destinations."""
+        clock = self.outside.clock
+        began = clock.monotonic()
+        batches = build_batches(request.people, policy, ways[0].report)
+        for ready in self._ready(request, batches, ways, sending.origin):
+            sending.dispatch(ready, build_ms=1000 * (clock.monotonic() - began))
+            began = clock.monotonic()
+
+    def _ready(
+        self, request: AudienceRequest, batches: Iterator[Batch], ways: Sequence[_Way], origin: Origin
+    ) -> Iterator[list[tuple[Result, GraphRequest]]]:
+        for batch in batches:
+            ready = []
+            for way in ways:
+                part = for_destination(
+                    batch,
+                    value_based=way.destination.value_based,
+                    report=way.report,
+                    audience_id=way.destination.audience_id,
+                )
+                if part.rows:
+                    before = way.held.pop(part.schema, None)
+                    way.held[part.schema] = (part, before[1] + 1 if before else 1)
+                    if before:
+                        ready.append((way.result, self._call(request, way, *before, origin, last=False)))
+            if ready:
+                yield ready
+        while ready := [
+            (way.result, self._call(request, way, *way.held.pop(next(iter(way.held))), origin, last=True))
+            for way in ways
+            if way.held
+        ]:
+            yield ready
+
+    def _call(
+        self, request: AudienceRequest, way: _Way, batch: Batch, batch_seq: int, origin: Origin, *, last: bool
+    ) -> GraphRequest:
+        way.batches += 1
+        seed = orjson.dumps([origin.request_id, way.result.destination, way.connection.name, batch.schema]).decode()
+        return audience_call(
+            batch,
+            action=request.action,
+            connection=way.connection.name,
+            destination=way.result.destination,
+            session=session(seed, batch_seq=batch_seq, last=last),
+            batch_number=way.batches,
+            ids={"page_ids": request.page_ids, "app_ids": request.app_ids},
+        )
+
+    def _answer(self, request: AudienceRequest, ways: Sequence[_Way], report: Report, sending: Sending) -> Answer:
+        for way in ways:
+            for number in sorted(set(way.result.invalid_rows)):
+                report.reject_cell(number, None, "Meta counts it as invalid", audience_id=way.destination.audience_id)
+            if sending.mode != "show":
+                self._log_rejects(request, way, sending)
+            if not way.result.parts:
+                way.result.parts.append("rejected")
+        results = [way.result for way in ways]
+        outcome = together([result.outcome for result in results])
+        if outcome == "rejected":
+            nobody = NobodyToSendError("nobody in it can be sent; `rejected` says why")
+            return Answer(outcome=outcome, results=results, report=report, error=nobody)
+        if outcome == "delivered" and report.rows:
+            outcome = "partial"
+        return Answer(outcome=outcome, results=results, report=report)
+
+    def _log_rejects(self, request: AudienceRequest, way: _Way, sending: Sending) -> None:
+        """Account for the rows that were not sent; the reasons for mere cells stand with the first call."""
+        audience = way.destination.audience_id
+        rejected = way.report.rejected_rows(audience)
+        reasons = way.report.counted(audience)
+        if not reasons:
+            return
+        columns = {"reject_reasons": orjson.dumps(reasons, option=orjson.OPT_SORT_KEYS).decode()}
+        if not rejected and sending.amend(way.result.destination, **columns):
+            return
+        sending.log(
+            destination=way.result.destination,
+            outcome="rejected",
+            part="rejects",
+            action=request.action,
+            connection=way.connection.name,
+            rows_received=rejected,
+            rows_rejected=rejected,
+            **columns,
+        )
+
+
+def _is_preview(request: AudienceRequest) -> bool:
+    event = request.options.event
+    return event is not None and event.is_preview_monitor()

@@ -1,0 +1,192 @@
+"""
+Values -> cells: what a column holds becomes what Meta gets, hashed or plain.
+
+A column of a batch repeats its values (countries, first names), so each column remembers the distinct ones it has
+seen, for as long as the batch is built and no longer: they are people's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
+from lib.identifiers import EXTERN_ID, Identifier
+from lib.normalization import Context, Settings, UnusableValueError, clean
+from lib.regions import country_code
+from lib.report import Report
+
+#: Whole numbers up to here are exact in JSON; above, a reader may already have rounded them.
+#: -- https://www.rfc-editor.org/rfc/rfc8259#section-6
+_EXACT: Final = 2**53
+
+
+class Cells(dict[str, str]):
+    """
+    Text -> cell, for one identifier and country; each distinct text is normalized and hashed once.
+
+    Args:
+        identifier: The row of the table.
+        context: The connection's settings and the country of the rows.
+    """
+
+    def __init__(self, identifier: Identifier, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._rule = identifier.rule
+        self._is_external_id = identifier.key == EXTERN_ID
+        hashed = identifier.hashed and (context.settings.hash_external_id or not self._is_external_id)
+        self._cell: Callable[[str], str] = self._sealed if hashed else self._plain
+        #: Text -> why it cannot be used.
+        self.unusable: dict[str, str] = {}
+
+    def __missing__(self, raw: str) -> str:
+        cell = ""
+        if text := clean(raw):
+            try:
+                cell = self._cell(text)
+            except UnusableValueError as error:
+                self.unusable[raw] = str(error)
+        self[raw] = cell
+        return cell
+
+    def _plain(self, text: str) -> str:
+        return self._rule(text, self._context)
+
+    def _sealed(self, text: str) -> str:
+        if len(text) in DIGEST_LENGTHS:
+            if digest := as_sha256_hex(text):
+                if digest[0] == HASH_OF_NOTHING:
+                    raise UnusableValueError("the hash of an empty text")
+                return digest[0]
+            # A customer number may well have 32 hexadecimal digits; nothing else that is hashed has.
+            if is_foreign_digest(text) and not self._is_external_id:
+                raise UnusableValueError("an MD5 or SHA-1 hash, of which Meta takes neither")
+        normal = self._rule(text, self._context)
+        return sha256_hex(normal) if normal else ""
+
+
+class DateCells(dict[str, tuple[str, str, str]]):
+    """Text of a whole date -> its cells DOBY, DOBM and DOBD."""
+
+    def __init__(self, identifier: Identifier, context: Context) -> None:
+        super().__init__()
+        self._identifier = identifier
+        self._context = context
+        self.unusable: dict[str, str] = {}
+
+    def __missing__(self, raw: str) -> tuple[str, str, str]:
+        cells = ("", "", "")
+        if text := clean(raw):
+            try:
+                cells = self._cells(text)
+            except UnusableValueError as error:
+                self.unusable[raw] = str(error)
+        self[raw] = cells
+        return cells
+
+    def _cells(self, text: str) -> tuple[str, str, str]:
+        if as_sha256_hex(text):
+            raise UnusableValueError("the hash of a whole date, which has no column: send DOBY, DOBM and DOBD")
+        normal = self._identifier.rule(text, self._context)
+        return sha256_hex(normal[:4]), sha256_hex(normal[4:6]), sha256_hex(normal[6:])
+
+
+class _CellsByCountry(dict[str | None, Cells]):
+    def __init__(self, identifier: Identifier, settings: Settings, doubts: set[str]) -> None:
+        super().__init__()
+        self._identifier = identifier
+        self._settings = settings
+        self._doubts = doubts
+
+    def __missing__(self, country: str | None) -> Cells:
+        cells = Cells(self._identifier, Context(self._settings, country, self._doubts))
+        self[country] = cells
+        return cells
+
+
+class ColumnReader:
+    """
+    Turns columns of raw values into columns of cells, and reports what cannot be used.
+
+    Args:
+        settings: The connection's.
+        numbers: The rows' numbers in the request.
+        report: Takes the rejects and the doubts.
+    """
+
+    def __init__(self, settings: Settings, numbers: Sequence[int], report: Report) -> None:
+        self._settings = settings
+        self._numbers = numbers
+        self._report = report
+        #: Alpha-2 codes of the rows, once `read_countries` has seen them.
+        self.countries: Sequence[str | None] = ()
+
+    def read_countries(self, texts: Iterable[str]) -> None:
+        """Note the rows' countries, which phones, states and ZIP codes depend on."""
+        codes = {text: country_code(clean(text)) for text in set(texts)}
+        self.countries = [codes[text] for text in texts]
+
+    def texts(self, key: str, column: Sequence[object]) -> Sequence[str]:
+        """Return the column as texts: numbers are read as text, and what is neither is reported."""
+        if set(map(type, column)) <= {str}:
+            return column  # type: ignore[return-value]
+        texts = []
+        for number, value in zip(self._numbers, column, strict=True):
+            text = as_text(value)
+            if text is None:
+                self._report.reject_cell(number, key, _why_not_text(value))
+            texts.append(text or "")
+        return texts
+
+    def cells(self, identifier: Identifier, texts: Sequence[str]) -> list[str]:
+        """Return the column's cells."""
+        doubts: set[str] = set()
+        if identifier.by_country and len(set(self.countries)) > 1:
+            by_country = _CellsByCountry(identifier, self._settings, doubts)
+            column = [by_country[country][text] for country, text in zip(self.countries, texts, strict=True)]
+            for country, cells in by_country.items():
+                self._note(identifier.key, texts, cells.unusable, country)
+        else:
+            country = self.countries[0] if identifier.by_country and self.countries else None
+            cells = Cells(identifier, Context(self._settings, country, doubts))
+            column = list(map(cells.__getitem__, texts))
+            self._note(identifier.key, texts, cells.unusable, country)
+        self._warn(identifier.key, doubts)
+        return column
+
+    def date_columns(self, identifier: Identifier, texts: Sequence[str]) -> list[list[str]]:
+        """Return the columns DOBY, DOBM and DOBD of a column of whole dates."""
+        context = Context(self._settings)
+        cells = DateCells(identifier, context)
+        columns = list(zip(*map(cells.__getitem__, texts), strict=True)) or [(), (), ()]
+        self._note(identifier.key, texts, cells.unusable, None)
+        self._warn(identifier.key, context.doubts)
+        return [list(column) for column in columns]
+
+    def _note(self, key: str, texts: Sequence[str], unusable: dict[str, str], country: str | None) -> None:
+        if not unusable:
+            return
+        several = len(set(self.countries)) > 1 and country in self.countries
+        for place, text in enumerate(texts):
+            if text in unusable and not (several and self.countries[place] != country):
+                self._report.reject_cell(self._numbers[place], key, unusable[text])
+
+    def _warn(self, key: str, doubts: set[str]) -> None:
+        for doubt in sorted(doubts):
+            self._report.warn(f"{key}: {doubt}")
+
+
+def as_text(value: object) -> str | None:
+    """Return a JSON value as text: `""` for null, whole numbers in digits; None for what is no text or number."""
+    if isinstance(value, str) or value is None:
+        return value or ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value)) if abs(value) < _EXACT else None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _why_not_text(value: object) -> str:
+    if isinstance(value, float):
+        return "a number too large to be read exactly: send it as text"
+    return "neither text nor number"

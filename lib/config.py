@@ -1,0 +1,385 @@
+"""
+The configuration document (design section 5): one JSON object, parsed once and strictly.
+
+All that is wrong with it is found in one reading and told in one message that names places, never values: a token
+that somebody pasted here by mistake must not end up in a log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import orjson
+
+from lib.consent import SIGNALS, Absent
+from lib.errors import ConfigurationError
+from lib.identifiers import AUDIENCE_KEYS
+from lib.normalization import DateOrder
+
+ACTIONS: Final = (
+    "events", "add", "remove", "remove_from_all", "replace", "enter", "leave", "sync", "mirror", "erase",
+)  # fmt: skip
+#: What a caller may do that is configured with its keys alone.
+DEFAULT_ACTIONS: Final = frozenset({"events", "add", "remove", "enter", "leave"})
+#: An id of an audience, ad account or dataset: nothing that could change a path.
+ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+
+
+#: What names a person well enough, unless configured otherwise: a ZIP code alone, say, does not.
+MINIMUM_IDENTIFIERS: Final = (
+    ("EMAIL",),
+    ("PHONE",),
+    ("MADID",),
+    ("EXTERN_ID",),
+    ("FN", "LN", "ZIP"),
+    ("FN", "LN", "CT"),
+    ("FN", "LN", "DOB"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphAPISettings:
+    """Where Meta is: *url* without a slash at its end, *timeout_s* seconds for one call."""
+
+    version: str = "v26.0"
+    url: str = "https://graph.facebook.com"
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Credentials and defaults under a name; *access_token* and *app_secret* name secrets, and hold none."""
+
+    name: str
+    access_token: str
+    app_secret: str | None = None
+    app_id: str | None = None
+    ad_account_id: str | None = None
+    dataset_id: str | None = None
+    test_event_code: str | None = None
+    default_currency: str | None = None
+    default_country: str | None = None
+    date_order: DateOrder = "mdy"
+    external_id: Literal["hash", "plain"] = "hash"
+    name_spaces: Literal["keep", "drop"] = "keep"
+    city_marks: Literal["keep", "strip"] = "keep"
+    gender_words: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who may call: *keys* name secrets. *connections* None means all of them."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+    connections: frozenset[str] | None = None
+    actions: frozenset[str] = frozenset(ACTIONS)
+    may_lower_consent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentSettings:
+    """The signals that each kind of request requires, and what an unstated one counts as."""
+
+    events: tuple[str, ...] = ("ad_storage", "ad_user_data")
+    audiences: tuple[str, ...] = ("ad_storage", "ad_user_data", "ad_personalization")
+    segments: tuple[str, ...] = ()
+    absent: Absent = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """Topics by their full names."""
+
+    topic: str
+    dead_letter_topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The document as values. *callers* None means that Cloud Run's IAM does the checking."""
+
+    connections: Mapping[str, Connection]
+    callers: Mapping[str, Caller] | None
+    default_connection: str | None = None
+    graph_api: GraphAPISettings = field(default_factory=GraphAPISettings)
+    consent: ConsentSettings = field(default_factory=ConsentSettings)
+    minimum_identifiers: tuple[tuple[str, ...], ...] = MINIMUM_IDENTIFIERS
+    delivery_log: str | None = None
+    log_level: str = "INFO"
+    queue: QueueSettings | None = None
+
+
+def parse_config(text: str | bytes) -> Config:
+    """
+    Return the configuration that *text* states.
+
+    Raises:
+        ConfigurationError: Its message lists every problem, and no value.
+    """
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(f"the configuration is not JSON: line {error.lineno}") from None
+    problems = _Problems()
+    config = _config(_Object(document, "", problems))
+    if problems or config is None:
+        raise ConfigurationError("the configuration has problems:\n  - " + "\n  - ".join(problems))
+    return config
+
+
+class _Problems(list[str]):
+    """What is wrong, each with its place."""
+
+
+class _Object:
+    """One JSON object that is being read: each key is asked for once, and what is never asked for is unknown."""
+
+    def __init__(self, value: object, where: str, problems: _Problems) -> None:
+        self.where = where
+        self.problems = problems
+        self._asked: set[str] = set()
+        self._value: Mapping[str, object] = value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            self.problem("", "must be an object")
+
+    def place(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where and key else self.where or key or "the document"
+
+    def problem(self, key: str, text: str) -> None:
+        self.problems.append(f"{self.place(key)} {text}")
+
+    def take(self, key: str) -> object:
+        self._asked.add(key)
+        return self._value.get(key)
+
+    def __contains__(self, key: str) -> bool:
+        return self._value.get(key) is not None
+
+    def text(self, key: str, pattern: str, what: str, *, required: bool = False) -> str | None:
+        value = self.take(key)
+        if value is None:
+            if required:
+                self.problem(key, "is missing")
+            return None
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
+            self.problem(key, f"must be {what}")
+            return None
+        return value
+
+    def choice(self, key: str, choices: Collection[str]) -> str | None:
+        return self.text(key, "|".join(map(re.escape, choices)), "one of " + ", ".join(choices))
+
+    def texts(self, key: str, allowed: Callable[[str], bool], what: str) -> tuple[str, ...] | None:
+        value = self.take(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(one, str) and allowed(one) for one in value):
+            self.problem(key, f"must be a list of {what}")
+            return None
+        return tuple(value)
+
+    def boolean(self, key: str) -> bool:
+        value = self.take(key)
+        if value is not None and not isinstance(value, bool):
+            self.problem(key, "must be true or false")
+        return value is True
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.take(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 60:
+            self.problem(key, "must be a number of seconds up to 60")
+            return default
+        return float(value)
+
+    def object(self, key: str) -> _Object:
+        return _Object({} if key not in self else self.take(key), self.place(key), self.problems)
+
+    def objects(self, key: str) -> dict[str, _Object]:
+        """Return the objects under names of one's own choosing."""
+        value = self.take(key)
+        if not isinstance(value, dict):
+            if value is not None:
+                self.problem(key, "must be an object")
+            return {}
+        return {name: _Object(one, f"{self.place(key)}.{_shown(name)}", self.problems) for name, one in value.items()}
+
+    def keys(self) -> set[str]:
+        return set(self._value)
+
+    def end(self) -> None:
+        """Tell of what nobody asked for."""
+        for key in sorted(self._value.keys() - self._asked):
+            self.problem(_shown(key), "is not known")
+
+
+def _shown(key: str) -> str:
+    """Return *key* if it looks like a key, and not like a value that slipped in."""
+    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", key) else "(a key)"
+
+
+_SECRET = r"projects/[^/\s]+/secrets/[^/\s]+/versions/(latest|\d+)|env:[A-Za-z_][A-Za-z0-9_]*"  # noqa: S105 - a pattern
+_SECRET_WORDS = "a secret's name (projects/…/secrets/…/versions/…, or env:NAME), never the secret itself"  # noqa: S105 - as above
+_TOPIC = r"projects/[^/\s]+/topics/[^/\s]+"
+_TOPIC_WORDS = "projects/…/topics/…"
+_ID_WORDS = "letters, digits and _, at most 64"
+
+
+def _config(root: _Object) -> Config | None:
+    connections = {name: _connection(name, one) for name, one in root.objects("connections").items()}
+    if not connections:
+        root.problem("connections", "must name at least one connection")
+    default = root.text("default_connection", r".{1,64}", "a connection's name")
+    if default is None and len(connections) == 1:
+        default = next(iter(connections))
+    elif default is not None and default not in connections:
+        root.problem("default_connection", "is not among the connections")
+    queue = _queue(root.object("queue")) if "queue" in root else None
+    config = Config(
+        connections=connections,
+        callers=_callers(root, connections, default),
+        default_connection=default,
+        graph_api=_graph_api(root.object("graph_api")),
+        consent=_consent(root.object("consent")),
+        minimum_identifiers=_minimum_identifiers(root),
+        delivery_log=root.text("delivery_log", r"[^.\s]+\.[^.\s]+\.[^.\s]+", "project.dataset.table"),
+        log_level=root.choice("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")) or "INFO",
+        queue=queue,
+    )
+    for key in ("identity", "segments", "sources"):
+        _later(root, key)
+    root.end()
+    return config
+
+
+#: Parts of the document that later work reads; their keys are held to the design so that a typing error shows now.
+_LATER: Final[Mapping[str, frozenset[str] | None]] = {
+    "identity": frozenset({"endpoint", "access_token", "timeout_ms", "firestore"}),
+    "segments": frozenset({"prefix", "mapping", "mappings", "max_shrink", "topic", "subscription", "on_deleted"}),
+    "sources": None,
+}
+
+
+def _later(root: _Object, key: str) -> None:
+    part = root.object(key)
+    known = _LATER[key]
+    for name in sorted(part.keys() - known) if known is not None else ():
+        part.problem(_shown(name), "is not known")
+
+
+def _graph_api(part: _Object) -> GraphAPISettings:
+    default = GraphAPISettings()
+    settings = GraphAPISettings(
+        version=part.text("version", r"v\d{1,3}\.\d", "a version such as v26.0") or default.version,
+        url=part.text(
+            "url",
+            r"https://[A-Za-z0-9.-]+(:\d+)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?",
+            "https://host, or http:// on this machine",
+        )
+        or default.url,
+        timeout_s=part.seconds("timeout_s", default.timeout_s),
+    )
+    part.end()
+    return settings
+
+
+def _connection(name: str, part: _Object) -> Connection:
+    if not ID.fullmatch(name.replace("-", "_")):
+        part.problem("", f"must have a name of {_ID_WORDS} (and -)")
+    account = part.text("ad_account_id", r"(act_)?[A-Za-z0-9_]{1,64}", _ID_WORDS)
+    country = part.text("default_country", r"[A-Za-z]{2}", "an ISO 3166-1 alpha-2 code")
+    normalization = part.object("normalization")
+    connection = Connection(
+        name=name,
+        access_token=part.text("access_token", _SECRET, _SECRET_WORDS, required=True) or "",
+        app_secret=part.text("app_secret", _SECRET, _SECRET_WORDS),
+        app_id=part.text("app_id", ID.pattern, _ID_WORDS),
+        ad_account_id=account and account.removeprefix("act_"),
+        dataset_id=part.text("dataset_id", ID.pattern, _ID_WORDS),
+        test_event_code=part.text("test_event_code", r"\w{1,64}", _ID_WORDS),
+        default_currency=part.text("default_currency", r"[A-Z]{3}", "an ISO 4217 code"),
+        default_country=country and country.lower(),
+        date_order="dmy" if part.choice("date_order", ("mdy", "dmy")) == "dmy" else "mdy",
+        external_id="plain" if part.choice("external_id", ("hash", "plain")) == "plain" else "hash",
+        name_spaces="drop" if normalization.choice("name_spaces", ("keep", "drop")) == "drop" else "keep",
+        city_marks="strip" if normalization.choice("city_marks", ("keep", "strip")) == "strip" else "keep",
+        gender_words=_gender_words(normalization),
+    )
+    normalization.end()
+    part.end()
+    return connection
+
+
+def _gender_words(part: _Object) -> dict[str, str]:
+    words = part.take("gender_words")
+    if words is None:
+        return {}
+    if not isinstance(words, dict) or not set(words.values()) <= {"f", "m"}:
+        part.problem("gender_words", 'must give "f" or "m" for each word')
+        return {}
+    return {word.casefold(): initial for word, initial in words.items()}
+
+
+def _callers(root: _Object, connections: Mapping[str, Connection], default: str | None) -> Mapping[str, Caller] | None:
+    if "callers" not in root:
+        root.take("callers")
+        root.problem("callers", 'is missing; give each caller its keys, or "iam"')
+        return {}
+    if root.take("callers") == "iam":
+        return None
+    return {name: _caller(name, one, connections, default) for name, one in root.objects("callers").items()}
+
+
+def _caller(name: str, part: _Object, connections: Mapping[str, Connection], default: str | None) -> Caller:
+    named = part.texts("connections", connections.__contains__, "connections that are configured")
+    actions = part.texts("actions", ACTIONS.__contains__, "actions: " + ", ".join(ACTIONS))
+    caller = Caller(
+        name=name,
+        keys=part.texts("keys", lambda key: re.fullmatch(_SECRET, key) is not None, _SECRET_WORDS) or (),
+        connections=frozenset(named if named is not None else [default] if default else []),
+        actions=frozenset(actions) if actions is not None else DEFAULT_ACTIONS,
+        may_lower_consent=part.boolean("may_lower_consent"),
+    )
+    part.end()
+    return caller
+
+
+def _consent(part: _Object) -> ConsentSettings:
+    default = ConsentSettings()
+    words = "signals: " + ", ".join(SIGNALS)
+    asked = {key: part.texts(key, SIGNALS.__contains__, words) for key in ("events", "audiences", "segments")}
+    settings = ConsentSettings(
+        events=default.events if asked["events"] is None else asked["events"],
+        audiences=default.audiences if asked["audiences"] is None else asked["audiences"],
+        segments=default.segments if asked["segments"] is None else asked["segments"],
+        absent="granted" if part.choice("absent", ("denied", "granted")) == "granted" else "denied",
+    )
+    part.end()
+    return settings
+
+
+def _minimum_identifiers(root: _Object) -> tuple[tuple[str, ...], ...]:
+    value = root.take("minimum_identifiers")
+    if value is None:
+        return MINIMUM_IDENTIFIERS
+    if not isinstance(value, list) or not all(
+        isinstance(one, list) and one and all(key in AUDIENCE_KEYS for key in one if isinstance(key, str))
+        for one in value
+    ):
+        root.problem("minimum_identifiers", "must be a list of lists of audience keys")
+        return ()
+    return tuple(tuple(map(str, one)) for one in value)
+
+
+def _queue(part: _Object) -> QueueSettings:
+    queue = QueueSettings(
+        topic=part.text("topic", _TOPIC, _TOPIC_WORDS, required=True) or "",
+        dead_letter_topic=part.text("dead_letter_topic", _TOPIC, _TOPIC_WORDS, required=True) or "",
+    )
+    part.end()
+    return queue

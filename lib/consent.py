@@ -1,0 +1,115 @@
+"""
+The gate: which signals a person has granted, and whether that is enough.
+
+Forms, in order: `consent_state` (Stape's Data Tag, or set by the user), then `x-ga-gcd`, then `x-ga-gcs`, which
+speaks of ad_storage only. A signal that none of them states is absent.
+-- https://developers.google.com/tag-platform/security/guides/consent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+#: In the order in which Google lists them; the first, third and fourth pairs of `x-ga-gcd` follow it.
+SIGNALS: Final = (
+    "ad_storage",
+    "analytics_storage",
+    "ad_user_data",
+    "ad_personalization",
+    "functionality_storage",
+    "personalization_storage",
+    "security_storage",
+)
+
+Absent = Literal["denied", "granted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    Whether people of a request may be sent.
+
+    Args:
+        missing: The required signals that are not granted, in the order of the requirement.
+        withdrawn: Whether one of them is denied, and not merely absent.
+    """
+
+    missing: tuple[str, ...] = ()
+    withdrawn: bool = False
+
+    @property
+    def granted(self) -> bool:
+        """True only if each required signal is."""
+        return not self.missing
+
+
+def weigh(required: Iterable[str], stated: Mapping[str, bool], *, absent: Absent) -> Verdict:
+    """Return the verdict on *stated*, where an unstated signal counts as *absent* says."""
+    missing = tuple(signal for signal in required if not stated.get(signal, absent == "granted"))
+    return Verdict(missing, any(stated.get(signal) is False for signal in missing))
+
+
+def stated_signals(event: Callable[[str], object] | None, state: Mapping[str, object] | None) -> dict[str, bool]:
+    """
+    Return each signal that is stated, granted or not.
+
+    Args:
+        event: Gives what the event holds at a path; None where the request has no event.
+        state: What the caller itself states. Where it and the event's `consent_state` differ, the denial counts.
+    """
+    stated: dict[str, bool] = {}
+    if event is not None:
+        stated |= _from_gcs(event("x-ga-gcs"))
+        stated |= _from_gcd(event("x-ga-gcd"))
+        stated |= _from_state({signal: event(f"consent_state.{signal}") for signal in SIGNALS})
+    by_caller = _from_state(state or {})
+    return stated | {signal: granted and stated.get(signal, True) for signal, granted in by_caller.items()}
+
+
+_GRANTED: Final = frozenset({"true", "granted", "1"})
+
+
+def _from_state(state: Mapping[str, object]) -> dict[str, bool]:
+    """Read words, never truthiness: the text "denied" is a denial, and so is what nobody understands."""
+    return {
+        signal: _is_granted(value) for signal in SIGNALS if (value := state.get(signal)) is not None and value != ""
+    }
+
+
+def _is_granted(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().casefold() in _GRANTED
+    return value is True or (type(value) is int and value == 1)
+
+
+#: `x-ga-gcd` such as `13r3r3r3r5l1` has one sign for each signal, at these places.
+_GCD_PLACES: Final = {"ad_storage": 2, "analytics_storage": 4, "ad_user_data": 6, "ad_personalization": 8}
+_BASE64_URL: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_DENIED_OR_GRANTED: Final = {0b10: False, 0b11: True}
+
+
+def _from_gcd(value: object) -> dict[str, bool]:
+    """
+    Read the sign of each signal: its low four bits are two for the default and two for the update, which wins.
+
+    -- https://github.com/stape-io/consent-parser-variable
+    """
+    text = value if isinstance(value, str) else ""
+    stated = {}
+    for signal, place in _GCD_PLACES.items():
+        bits = _BASE64_URL.find(text[place : place + 1]) if len(text) > place else -1
+        if bits < 0:
+            continue
+        default, update = _DENIED_OR_GRANTED.get(bits >> 2 & 0b11), _DENIED_OR_GRANTED.get(bits & 0b11)
+        effective = default if update is None else update
+        if effective is not None:
+            stated[signal] = effective
+    return stated
+
+
+def _from_gcs(value: object) -> dict[str, bool]:
+    """Read `G1xy`: x is ad_storage, `-` where it is unset. y, analytics_storage, is not asked of this form."""
+    text = value if isinstance(value, str) else ""
+    return {"ad_storage": text[2] == "1"} if text[:2] == "G1" and text[2:3] in {"0", "1"} else {}

@@ -1,0 +1,75 @@
+"""
+The console log: one JSON object a line, in Cloud Logging's own format.
+
+-- https://cloud.google.com/logging/docs/structured-logging
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+import orjson
+
+#: The trace id of the request that this thread works on.
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+
+#: What `extra=` may carry: values of ours, made for the log.
+_EXTRA = ("delivery", "error", "debug")
+
+
+class JSONFormatter(logging.Formatter):
+    """
+    Formats a record as one line.
+
+    Args:
+        project: Google Cloud project, for the link between lines and traces; None leaves the link out.
+    """
+
+    def __init__(self, project: str | None = None) -> None:
+        super().__init__()
+        self._project = project
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a line feed."""
+        line: dict[str, object] = {
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "logger": record.name,
+        }
+        if trace := trace_id.get():
+            line["trace_id"] = trace
+            if self._project:
+                line["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
+        line |= {key: record.__dict__[key] for key in _EXTRA if key in record.__dict__}
+        if record.exc_info and record.exc_info[1]:
+            # What Cloud Error Reporting groups by. The frames only: the message of a foreign error may hold a value.
+            line["@type"] = _REPORTED_ERROR
+            line["stack_trace"] = _frames(record.exc_info[1])
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+_REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+
+
+def _frames(error: BaseException) -> str:
+    lines = ["Traceback (most recent call last):"]
+    traceback = error.__traceback__
+    while traceback:
+        code = traceback.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {traceback.tb_lineno}, in {code.co_name}')
+        traceback = traceback.tb_next
+    return "\n".join([*lines, type(error).__name__])
+
+
+def configure(level: str, stream: TextIO, *, project: str | None = None) -> None:
+    """Send the package's records of *level* and above to *stream*."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONFormatter(project))
+    package = logging.getLogger("lib")
+    package.handlers[:] = [handler]
+    package.setLevel(level)
+    package.propagate = False

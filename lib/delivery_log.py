@@ -1,0 +1,89 @@
+"""
+The delivery log: one row for each call and outcome, in BigQuery.
+
+Columns are allow-listed by `delivery_log.json`, which is also the table's schema in Terraform. No row holds an
+identifier, a hash or a token: there is no column for one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_FILE: Final = Path(__file__).with_suffix(".json")
+#: Seconds for one insert; the delivery counts without it.
+_TIMEOUT_S: Final = 5.0
+
+
+class DeliveryLog(Protocol):
+    """Takes rows; never raises."""
+
+    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write *rows*, each made by `row`."""
+
+
+@cache
+def columns() -> frozenset[str]:
+    """Return the names of the table's columns."""
+    return frozenset(column["name"] for column in orjson.loads(SCHEMA_FILE.read_bytes()))
+
+
+def row(**values: object) -> dict[str, object]:
+    """Return a row of *values* without those that are None; a name that is no column is a bug."""
+    if unknown := values.keys() - columns():
+        raise ValueError(f"not a column of the delivery log: {sorted(unknown)}")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def row_id(*parts: object) -> str:
+    """Return the id of a row from what makes it one: message, destination, batch, attempt."""
+    return sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+class ConsoleDeliveryLog:
+    """Rows as structured lines of the console log, where no table is configured."""
+
+    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Log each row."""
+        for one in rows:
+            logger.info("%s %s", one["kind"], one["outcome"], extra={"delivery": one})
+
+
+class BigQueryDeliveryLog:
+    """
+    Rows as streaming inserts, each with its id.
+
+    Args:
+        client: Makes the official client, on first use.
+        table: `project.dataset.table`.
+    """
+
+    def __init__(self, client: Callable[[], Any], table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert *rows*; those that BigQuery does not take go to the console at ERROR."""
+        if not rows:
+            return
+        try:
+            errors = self._client().insert_rows_json(
+                self._table, rows, row_ids=[one["row_id"] for one in rows], timeout=_TIMEOUT_S, retry=None
+            )
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, the delivery has been made
+            self._fall_back(rows, type(error).__name__)
+        else:
+            lost = {error["index"] for error in errors}
+            self._fall_back([one for place, one in enumerate(rows) if place in lost], "row errors")
+
+    def _fall_back(self, rows: Sequence[Mapping[str, object]], why: str) -> None:
+        for one in rows:
+            logger.error("delivery log: BigQuery did not take a row (%s)", why, extra={"delivery": one})

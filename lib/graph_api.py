@@ -1,0 +1,139 @@
+"""Calls to Meta: credentials put on, tried again where that can help, and a throttled account left alone."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+from lib.config import Connection, GraphAPISettings
+from lib.errors import GraphAPIUnreachableError, InvalidAccessTokenError, RateLimitError, RelayError, Retry
+from lib.graph_answers import GraphAnswer, decipher_response
+from lib.graph_request import GraphRequest
+from lib.ports import Chance, Clock, Secrets, Transport
+
+#: Tries of one call in one invocation; Pub/Sub does the rest.
+_ATTEMPTS: Final = 3
+#: With less time than this left, a call would only be cut off.
+_SHORTEST_CALL: Final = 0.05
+
+
+def backoff(attempt: int, *, jitter: float) -> float:
+    """
+    Return the seconds to wait before try *attempt* + 1, where *attempt* counts from 1.
+
+    min(2, 0.2 * 2 ** (*attempt* - 1)), of which *jitter*, from 0 to 1, takes away up to half, so that many callers
+    do not come back at the same moment.
+    """
+    return float(min(2.0, 0.2 * 2 ** (attempt - 1)) * (1 - jitter / 2))
+
+
+@dataclass(slots=True)
+class GraphAPI:
+    """
+    The client of Meta's Graph API.
+
+    Args:
+        settings: Where Meta is.
+        transport: Makes one call.
+        secrets: Gives tokens and app secrets.
+    """
+
+    settings: GraphAPISettings
+    transport: Transport
+    secrets: Secrets
+    clock: Clock
+    chance: Chance
+    _throttled: dict[str, float] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def send(self, request: GraphRequest, connection: Connection, *, deadline: float | None = None) -> GraphAnswer:
+        """
+        Make the call, again where that can help and time is left.
+
+        Args:
+            deadline: In the clock's monotonic seconds; None for no other limit than the tries.
+
+        Raises:
+            RelayError: Of the last try; its `retry` says whether another can help.
+        """
+        body = request.body_bytes()
+        renewed = False
+        attempt = 1
+        while True:
+            try:
+                return self._try(request, body, connection, deadline)
+            except InvalidAccessTokenError:
+                if renewed or not self._has_new_token(connection):
+                    raise
+                renewed = True
+            except RateLimitError as error:
+                self._leave_alone(connection, error.retry_after)
+                raise
+            except RelayError as error:
+                wait = backoff(attempt, jitter=self.chance.jitter())
+                if error.retry is not Retry.LATER or attempt == _ATTEMPTS or self._left(deadline) <= wait:
+                    raise
+                self.clock.sleep(wait)
+                attempt += 1
+
+    def throttled_for(self, connection: Connection) -> float:
+        """Return the seconds for which Meta has asked not to be called for this account; 0 if it may be."""
+        with self._lock:
+            return max(0.0, self._throttled.get(_account(connection), 0.0) - self.clock.monotonic())
+
+    def _try(self, request: GraphRequest, body: bytes, connection: Connection, deadline: float | None) -> GraphAnswer:
+        if wait := self.throttled_for(connection):
+            error = RateLimitError(
+                "the ad account is throttled",
+                action="Nothing: the relay waits for the time that Meta has named.",
+            )
+            error.retry_after = wait
+            raise error
+        timeout = min(self.settings.timeout_s, self._left(deadline))
+        if timeout < _SHORTEST_CALL:
+            raise GraphAPIUnreachableError("no time is left for the call")
+        token = self._secret(connection.access_token)
+        reply = self.transport(
+            request.method,
+            self._url(request.path, token, connection),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            body=body,
+            timeout=timeout,
+        )
+        answer = decipher_response(reply.status, reply.headers, reply.body)
+        if answer.usage.regain_seconds > 0:
+            self._leave_alone(connection, answer.usage.regain_seconds)
+        return answer
+
+    def _url(self, path: str, token: str, connection: Connection) -> str:
+        url = f"{self.settings.url}/{self.settings.version}/{path}"
+        if connection.app_secret is None:
+            return url
+        # -- https://developers.facebook.com/docs/graph-api/guides/secure-requests
+        proof = hmac.new(self._secret(connection.app_secret).encode(), token.encode(), sha256).hexdigest()
+        return f"{url}?appsecret_proof={proof}"
+
+    def _secret(self, name: str) -> str:
+        return self.secrets.access(name).decode().strip()
+
+    def _has_new_token(self, connection: Connection) -> bool:
+        """Read the token again, and tell whether that has changed it."""
+        old = self.secrets.access(connection.access_token)
+        return self.secrets.access(connection.access_token, refresh=True) != old
+
+    def _left(self, deadline: float | None) -> float:
+        return float("inf") if deadline is None else deadline - self.clock.monotonic()
+
+    def _leave_alone(self, connection: Connection, seconds: float) -> None:
+        until = self.clock.monotonic() + seconds
+        with self._lock:
+            account = _account(connection)
+            self._throttled[account] = max(until, self._throttled.get(account, 0.0))
+
+
+def _account(connection: Connection) -> str:
+    """Return what Meta counts calls for: the ad account, where the connection names one."""
+    return connection.ad_account_id or connection.name

@@ -1,0 +1,197 @@
+"""
+A call to Meta before it has credentials, as a value that can wait in the queue.
+
+Version, token and `appsecret_proof` are added when it is sent: a message that waited over a rotation or a new version
+goes out with what is current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Final, Literal
+
+import orjson
+
+from lib.audiences import Batch
+from lib.errors import InvalidRequestError
+
+#: Of the message's form; a reader takes what it knows and refuses the rest.
+_FORM: Final = 1
+
+Method = Literal["POST", "DELETE"]
+_METHODS: Final[Mapping[str, tuple[Method, str]]] = {
+    "add": ("POST", "{audience_id}/users"),
+    "remove": ("DELETE", "{audience_id}/users"),
+    "remove_from_all": ("DELETE", "act_{ad_account_id}/usersofanyaudience"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphRequest:
+    """
+    One call.
+
+    Args:
+        path: Below the version.
+        connection: The name of the connection whose credentials it needs.
+        destination: As answers and log rows name it.
+        action: The caller's word for it.
+        batch: Its place among the batches of its destination, from 1.
+        numbers: The rows' numbers in the caller's request; not kept in the queue.
+    """
+
+    method: Method
+    path: str
+    body: Mapping[str, Any] = field(repr=False)
+    connection: str
+    destination: Mapping[str, str]
+    action: str
+    batch: int = 1
+    batches: int | None = None
+    numbers: Sequence[int] = ()
+
+    @property
+    def rows(self) -> Sequence[Sequence[Any]]:
+        """The rows of its payload."""
+        rows: Sequence[Sequence[Any]] = self.body["payload"]["data"]
+        return rows
+
+    def body_bytes(self) -> bytes:
+        """Return the body as it is sent."""
+        return orjson.dumps(self.body)
+
+    def halves(self) -> tuple[GraphRequest, GraphRequest]:
+        """Return the call as two of half the rows, each a session of its own."""
+        middle = len(self.rows) // 2
+        return self._part(0, middle, "a"), self._part(middle, len(self.rows), "b")
+
+    def _part(self, start: int, end: int, mark: str) -> GraphRequest:
+        payload = {**self.body["payload"], "data": self.rows[start:end]}
+        seed = f"{self.body['session']['session_id']}.{self.body['session']['batch_seq']}.{mark}"
+        body = {**self.body, "payload": payload, "session": session(seed, batch_seq=1, last=True)}
+        return replace(self, body=body, numbers=self.numbers[start:end])
+
+    def alone(self) -> GraphRequest:
+        """Return the call as a session of its own, since messages come in any order."""
+        if self.body["session"]["batch_seq"] == 1 and self.body["session"]["last_batch_flag"]:
+            return self
+        seed = f"{self.body['session']['session_id']}.{self.body['session']['batch_seq']}"
+        return replace(self, body={**self.body, "session": session(seed, batch_seq=1, last=True)})
+
+
+def session(seed: str, *, batch_seq: int, last: bool) -> dict[str, object]:
+    """
+    Return Meta's session object; the id derives from *seed*, so that a redelivery sends the same bytes.
+
+    "a positive 64-bit integer", unique for the ad account; 53 bits survive every JSON reader.
+    -- https://developers.facebook.com/docs/marketing-api/audiences/guides/custom-audiences
+    """
+    session_id = int.from_bytes(sha256(seed.encode()).digest()[:8]) % 2**53 or 1
+    return {"session_id": session_id, "batch_seq": batch_seq, "last_batch_flag": last}
+
+
+def audience_call(
+    batch: Batch,
+    *,
+    action: str,
+    connection: str,
+    destination: Mapping[str, str],
+    session: Mapping[str, object],
+    batch_number: int,
+    ids: Mapping[str, Sequence[str]],
+) -> GraphRequest:
+    """Return the call that adds or removes the people of *batch*; *ids* are Meta's `page_ids` and `app_ids`."""
+    method, path = _METHODS[action]
+    extra = {key: list(values) for key, values in ids.items() if values}
+    return GraphRequest(
+        method=method,
+        path=path.format(**destination),
+        body={"payload": batch.payload() | extra, "session": session},
+        connection=connection,
+        destination=destination,
+        action=action,
+        batch=batch_number,
+        numbers=batch.numbers,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """
+    A `requests` message: calls that wait.
+
+    Args:
+        kind: `audiences`.
+        caller: Who asked first.
+        not_before: Unix seconds before which Meta has asked not to be called; 0 for no such wish.
+    """
+
+    requests: tuple[GraphRequest, ...]
+    kind: str
+    trace_id: str
+    caller: str
+    not_before: float = 0
+
+    def to_json(self) -> bytes:
+        """Return the message's data."""
+        return orjson.dumps(
+            {
+                "form": _FORM,
+                "kind": self.kind,
+                "trace_id": self.trace_id,
+                "caller": self.caller,
+                "not_before": self.not_before,
+                "requests": [
+                    {
+                        "method": one.method,
+                        "path": one.path,
+                        "connection": one.connection,
+                        "destination": one.destination,
+                        "action": one.action,
+                        "batch": one.batch,
+                        "body": one.body,
+                    }
+                    for one in self.requests
+                ],
+            }
+        )
+
+
+def parse_requests(message: Mapping[str, Any]) -> Requests:
+    """
+    Read the data of a `requests` message.
+
+    Raises:
+        InvalidRequestError: It is not in the form that this release writes.
+    """
+    if message.get("form") != _FORM:
+        raise InvalidRequestError("a form that this release does not know", field="form")
+    try:
+        return Requests(
+            kind=message["kind"],
+            trace_id=message["trace_id"],
+            caller=message["caller"],
+            not_before=float(message["not_before"]),
+            requests=tuple(map(_parse_request, message["requests"])),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise InvalidRequestError("not a message that this service has written", field="requests") from None
+
+
+def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
+    method, path = _METHODS[one["action"]]
+    request = GraphRequest(
+        method=method,
+        path=path.format(**one["destination"]),
+        body=one["body"],
+        connection=one["connection"],
+        destination=one["destination"],
+        action=one["action"],
+        batch=one["batch"],
+        numbers=range(len(one["body"]["payload"]["data"])),
+    )
+    if (one["method"], one["path"]) != (request.method, request.path) or not request.body["session"]:
+        raise ValueError
+    return request

@@ -1,0 +1,335 @@
+"""What the two functions do with a request and with a message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+
+from lib import console_log
+from lib.audience_flow import KIND as AUDIENCES
+from lib.audience_flow import AudienceFlow
+from lib.authentication import Credentials, Rights, authenticate
+from lib.config import Caller, Config
+from lib.errors import InvalidRequestError, QueueError, RelayError, UnauthorizedError
+from lib.graph_request import parse_requests
+from lib.outcomes import Answer, Result, shown_error
+from lib.ports import Chance, Clock, Secrets
+from lib.relay_request import parse_json
+from lib.sending import Origin, Outside, Sending
+
+logger = logging.getLogger(__name__)
+
+#: "Maximum HTTP request size: 32 MB" -- https://cloud.google.com/functions/quotas
+MAX_BODY_BYTES: Final = 32 * 2**20
+#: Seconds that a caller waits for Meta where a queue can take over; server-side GTM itself gives up after 3.
+PATIENCE: Final = 2.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HTTPRequest:
+    """A request as it came; *headers*' names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    read_body: Callable[[], bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HTTPAnswer:
+    """An answer as it goes."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """
+    A Pub/Sub message.
+
+    Args:
+        data: What was published, still in base64; anything at all where the push was not Pub/Sub's.
+        attempt: Which delivery this is, from 1.
+    """
+
+    data: object = field(repr=False)
+    attributes: Mapping[str, str]
+    message_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """Both functions, with all that they need of the outside."""
+
+    config: Config
+    outside: Outside
+    secrets: Secrets
+    clock: Clock
+    chance: Chance
+
+    def receive(self, request: HTTPRequest) -> HTTPAnswer:
+        """Answer an HTTP request."""
+        started = self.clock.monotonic()
+        trace_id = trace_id_of(request.headers) or self.chance.name()
+        token = console_log.trace_id.set(trace_id)
+        try:
+            status, body, headers = self._receive(request, trace_id, started)
+        except RelayError as error:
+            status, headers = error.status, {}
+            body = Answer(outcome="rejected" if status < 500 else "failed", error=error).shown(
+                trace_id, now=self.clock.now(), elapsed_ms=self._since(started)
+            )
+            self._log_error(error, trace_id)
+        except Exception:
+            logger.exception("a fault of ours")
+            fault = RelayError("a fault of ours; the log has it under this trace id", process="receive")
+            status, headers = fault.status, {}
+            body = Answer(outcome="failed", error=fault).shown(
+                trace_id, now=self.clock.now(), elapsed_ms=self._since(started)
+            )
+        finally:
+            console_log.trace_id.reset(token)
+        headers = {"Content-Type": "application/json", "trace-id": trace_id} | headers
+        return HTTPAnswer(status=status, body=orjson.dumps(body), headers=headers)
+
+    def _receive(
+        self, request: HTTPRequest, trace_id: str, started: float
+    ) -> tuple[int, Mapping[str, object], dict[str, str]]:
+        route, methods = _route(request.path)
+        if route is None:
+            raise _NotFoundError("no such path")
+        if request.method not in methods:
+            raise _MethodNotAllowedError("the method must be " + " or ".join(methods))
+        if route == "health":
+            return HTTPStatus.OK, {"status": "ok"}, {}
+        raw = _body_of(request)
+        rights = self._rights_of(request, raw)
+        origin = Origin(
+            request_id=self.chance.name(),
+            trace_id=trace_id,
+            caller=rights.caller,
+            kind=route,
+            started=started,
+            deadline=started + PATIENCE if self.outside.queue is not None else None,
+        )
+        body = parse_json(raw)
+        del raw
+        parse_ms = self._since(started)
+        answer, sending = self._flow(bury=False).run(body, rights=rights, origin=origin)
+        if sending.rows:
+            sending.rows[0]["parse_ms"] = parse_ms
+        sending.finish()
+        shown = answer.shown(trace_id, now=self.clock.now(), elapsed_ms=self._since(started))
+        self._log_answer(answer, shown, sending)
+        headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else {}
+        return answer.status, shown, headers
+
+    def _flow(self, *, bury: bool) -> AudienceFlow:
+        return AudienceFlow(config=self.config, outside=self.outside, bury=bury)
+
+    def _rights_of(self, request: HTTPRequest, raw: bytes) -> Rights:
+        callers = self.config.callers
+        if callers is None:
+            return Rights(caller="iam")
+        credentials = Credentials.from_headers(request.headers)
+        if credentials == Credentials():
+            raise UnauthorizedError("unauthorized")
+        keys = {name: [self.secrets.access(key) for key in caller.keys] for name, caller in callers.items()}
+        return _rights(callers[authenticate(credentials, raw, keys, now=self.clock.now())])
+
+    def deliver(self, message: Message) -> bool:
+        """Do what *message* asks for; return whether it is done with, and not to be delivered again."""
+        started = self.clock.monotonic()
+        trace_id = trace_id_of(message.attributes) or self.chance.name()
+        token = console_log.trace_id.set(trace_id)
+        try:
+            return self._deliver(message, trace_id, started)
+        except QueueError as error:
+            # Neither the queue nor the dead letters have it: it stays where it is.
+            self._log_error(error, trace_id)
+            return False
+        except Exception:
+            logger.exception("a fault of ours; the message stays in the subscription")
+            return False
+        finally:
+            console_log.trace_id.reset(token)
+
+    def _deliver(self, message: Message, trace_id: str, started: float) -> bool:
+        try:
+            data = decoded(message.data)
+            body = parse_json(data)
+            kind = _kind_of(message.attributes, body)
+            origin = Origin(
+                request_id=message.message_id,
+                trace_id=trace_id,
+                caller="pubsub",
+                kind=kind,
+                started=started,
+                attempt=message.attempt,
+            )
+            if kind == "requests":
+                return self._deliver_requests(body, origin)
+            answer, sending = self._flow(bury=self.outside.queue is not None).run(
+                body, rights=self._rights_of_messages(), origin=origin
+            )
+        except RelayError as error:
+            if isinstance(error, QueueError):
+                raise
+            return self._bury(message, error, trace_id)
+        sending.finish()
+        shown = answer.shown(trace_id, now=self.clock.now(), elapsed_ms=self._since(started))
+        self._log_answer(answer, shown, sending)
+        return not sending.waiting
+
+    def _deliver_requests(self, body: Mapping[str, Any], origin: Origin) -> bool:
+        """Make the calls of a message of ours; those that fail alone go back, and stay if all of them do."""
+        message = parse_requests(body)
+        if message.not_before > self.clock.now():
+            return False
+        origin = replace(origin, kind=message.kind, caller=message.caller, trace_id=message.trace_id)
+        sending = Sending(outside=self.outside, origin=origin, redeliver=True, bury=self.outside.queue is not None)
+        results = [Result(destination=request.destination) for request in message.requests]
+        for pair in zip(results, message.requests, strict=True):
+            sending.dispatch([pair])
+        everything_waits = len(sending.waiting) == len(message.requests)
+        if sending.waiting and not everything_waits and self.outside.queue is not None:
+            sending.put_back(sending.waiting)
+            sending.waiting.clear()
+        sending.finish()
+        for result in results:
+            for error in result.errors:
+                self._log_error(error, message.trace_id)
+        return not sending.waiting
+
+    def _rights_of_messages(self) -> Rights:
+        """Return what a message may ask for: publishing is IAM's to allow; a caller `pubsub` can narrow it."""
+        caller = (self.config.callers or {}).get("pubsub")
+        return Rights(caller="pubsub") if caller is None else _rights(caller)
+
+    def _bury(self, message: Message, error: RelayError, trace_id: str) -> bool:
+        """Put a message that can never succeed among the dead letters as it came."""
+        self._log_error(error, trace_id)
+        if self.outside.queue is None:
+            return True
+        try:
+            data = decoded(message.data)
+        except InvalidRequestError:
+            data = message.data if isinstance(message.data, bytes) else orjson.dumps(message.data, default=str)
+        reason = f"{error.field}: {error.message}" if error.field else error.message
+        self.outside.queue.publish(
+            data or b"{}", dict(message.attributes) | {"reason": reason, "trace-id": trace_id}, dead_letter=True
+        )
+        return True
+
+    def _log_error(self, error: RelayError, trace_id: str) -> None:
+        level = logging.ERROR if error.status >= 500 else logging.WARNING
+        facts = shown_error(error, trace_id, self.clock.now())
+        logger.log(level, "%s: %s", type(error).__name__, error.message, extra={"error": facts})
+
+    def _log_answer(self, answer: Answer, shown: Mapping[str, Any], sending: Sending) -> None:
+        logger.info("%s %s", sending.origin.kind, answer.outcome)
+        for error in (error for result in answer.results for error in result.errors):
+            self._log_error(error, sending.origin.trace_id)
+        if sending.debug:
+            logger.info("debug", extra={"debug": shown["results"]})
+
+    def _since(self, started: float) -> float:
+        return 1000 * (self.clock.monotonic() - started)
+
+
+class _NotFoundError(RelayError):
+    status = HTTPStatus.NOT_FOUND
+
+
+class _MethodNotAllowedError(RelayError):
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+class _UnsupportedMediaTypeError(RelayError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class _TooLargeError(RelayError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+_ROUTES: Final[Mapping[str, tuple[str, ...]]] = {"audiences": ("POST",), "health": ("GET", "HEAD")}
+
+
+def _route(path: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the name of what is asked for, and its methods: the last part of the path, whatever its prefix."""
+    name = path.rstrip("/").rpartition("/")[2]
+    return (name, _ROUTES[name]) if name in _ROUTES else (None, ())
+
+
+def _body_of(request: HTTPRequest) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
+    if kind != "application/json":
+        raise _UnsupportedMediaTypeError("the content type must be application/json")
+    if request.headers.get("content-encoding", "identity").strip().casefold() not in {"", "identity"}:
+        raise _UnsupportedMediaTypeError("the body must not be compressed")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
+        raise _TooLargeError("the body is larger than 32 MB")
+    body = request.read_body()
+    if len(body) > MAX_BODY_BYTES:
+        raise _TooLargeError("the body is larger than 32 MB")
+    return body
+
+
+def _rights(caller: Caller) -> Rights:
+    return Rights(
+        caller=caller.name,
+        connections=caller.connections,
+        actions=caller.actions,
+        may_lower_consent=caller.may_lower_consent,
+    )
+
+
+_TRACE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", re.ASCII)
+
+
+def trace_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the trace id that *headers* (or a message's attributes) state: `trace-id`, then W3C's, then Google's."""
+    stated = headers.get("trace-id", "")
+    if _TRACE_ID.fullmatch(stated):
+        return stated
+    if match := _TRACEPARENT.fullmatch(headers.get("traceparent", "") or headers.get("googclient_traceparent", "")):
+        return match[1]
+    google = headers.get("x-cloud-trace-context", "").partition("/")[0]
+    return google if _TRACE_ID.fullmatch(google) else None
+
+
+def decoded(data: object) -> bytes:
+    """
+    Return the bytes that were published.
+
+    Raises:
+        InvalidRequestError: *data* is not base64.
+    """
+    if not isinstance(data, str):
+        raise InvalidRequestError("the push is not one of Pub/Sub", field="message.data")
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("not base64", field="message.data") from None
+
+
+def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:
+    """Return the type of a message: its attribute says it, or its shape does."""
+    kind = attributes.get("type") or (AUDIENCES if "action" in body else "")
+    if kind not in {AUDIENCES, "requests"}:
+        raise InvalidRequestError("a type of message that is not known", field="type")
+    return kind

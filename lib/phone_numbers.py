@@ -1,0 +1,313 @@
+"""
+Phone numbers in any usual form to their E.164 digits.
+
+The decisions are libphonenumber's (`phonenumbers.parse`, then `is_possible_number`), on its own metadata,
+about ten times as fast: the usual forms are read here, all others by the library itself. `make fuzz` compares
+the two over a million texts in all regions. One step stands on top of the library, `international_form`.
+
+The library and its metadata are loaded on first use, region by region, not when this module is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phonenumbers import PhoneMetadata
+    from phonenumbers.phonemetadata import PhoneNumberDesc
+
+    _Match = re.Match[str] | None
+
+#: Stands for "not one of the usual forms": the library has to read this one.
+_UNUSUAL: Final = ""
+
+#: What the library takes for punctuation, without `x` and `~`, which can announce an extension.
+_PUNCTUATION: Final = r" \-.()\[\]/\u00a0\u00ad\u200b\u2010-\u2015\u2060\u2212\u3000"
+
+# The bounds keep a match below the 250 characters that the library takes. What stands before the first plus
+# or digit and after the last digit is dropped there too. Group 1 is the plus, group 2 the number.
+_usual_form = re.compile(
+    r"[^+\d\uff0b;]{0,20}+"
+    r"([+\uff0b]{0,3})"
+    rf"([\d{_PUNCTUATION}]{{0,80}}\d)"
+    r"(?:(?:;ext=| {0,9}(?:[Ee]xt(?:n|ension)?|EXT|[Xx#])[:.]? ?)\d{1,9})?"
+    r"[^\w#]{0,20}"
+).fullmatch
+_has_digit = re.compile(r"\d").search
+_without_others = re.compile(r"\D+").sub
+
+_NOT_DIGITS: Final = bytes(set(range(128)) - set(b"0123456789"))
+
+#: Longer texts, and national numbers of other lengths, are no numbers for the library.
+_LONGEST_TEXT: Final = 250
+_LENGTHS: Final = frozenset(range(2, 18))
+#: Stands for a prefix that a region does not have.
+_NO_MATCH: Final = "NonMatch"
+
+_PLUS: Final = "+\uff0b"
+_ZERO: Final = "0\uff10\u0660\u06f0"
+# Group 1 is the plus, group 2 what it takes the place of or adds to.
+_leading_zeros = re.compile(rf"[^{_PLUS}\d]*+([{_PLUS}]*+)([^\w{_PLUS}]*[{_ZERO}]{{2,}})").match
+# Group 1 is the country code, group 2 the zero in parentheses.
+_zero_in_parentheses = re.compile(rf"[^{_PLUS}\d]*+[{_PLUS}]++\D*?(\d{{1,3}})[^\w{_PLUS}]*?(\(0\))").match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A region's numbering plan: those parts of its metadata that reading a number needs, compiled."""
+
+    country_code: str
+    #: The country code where national numbers have a prefix, so that they cannot be taken for it.
+    bare_code: str
+    international_prefix: Callable[[str], _Match]
+    #: Starts each text that the prefix matches: the prefix itself, or "" where that is a pattern.
+    international_start: str
+    national_prefix: Callable[[str], _Match]
+    national_start: str
+    #: What takes the place of the national prefix where that has captured something: `9\1` in Argentina.
+    transform: str
+    is_national_number: Callable[[str], _Match]
+    possible_lengths: frozenset[int]
+    #: Lengths of numbers without their area code.
+    local_lengths: frozenset[int]
+    longest: int
+    #: Lengths that make a number possible. Countries that share a code are all measured by the main one.
+    accepted_lengths: frozenset[int]
+
+
+def e164_digits(text: str, region: str | None) -> str | None:
+    """
+    Return the E.164 digits, without the plus, of the number in *text*; None if it cannot be a number.
+
+    *region* is the ISO 3166 alpha-2 code, in upper case, of the country whose national form *text* may be in.
+    Without one, or with an unknown one, only international forms are understood.
+    """
+    form = international_form(text, region)
+    digits = _read(form, region)
+    return _read_by_library(form, region) if digits == _UNUSUAL else digits
+
+
+def falls_back(text: str, region: str | None) -> bool:
+    """Tell whether *text* is in no usual form, so that the library reads it, at ten times the cost."""
+    return _read(international_form(text, region), region) == _UNUSUAL
+
+
+def international_form(text: str, region: str | None = None) -> str:
+    """
+    Return *text* with one way of writing for what the library would read in one country only.
+
+    - `00`, `+00` and longer runs of zeros become `+`, in every region. Some regions dial abroad with a longer
+      prefix that starts so (`0011` in Australia, `001` in Singapore): it is left to the library where only
+      that reading gives a valid number.
+    - A `(0)` after the country code is for callers inside the country. Where zero is the national prefix
+      (`+49 (0)170`, `+44 (0)20`) the library drops it; where it is not, the library keeps it as a digit.
+      That is right for `+39 (0)6`, since Italian area codes keep their zero abroad, and wrong for
+      `+48 (0)22` or `+39 (0)335`. So it goes where the number is valid only without it.
+    - Meta's own form has no plus. With the region of the number the library understands that, save where the
+      digits could be a national number too: it reads `4915112345678` as the German `(0491) 5112345678`. Such a
+      number is written with its national prefix; so without one, the country code is what it seems to be,
+      if that gives a valid number.
+    """
+    if "00" in text or "(0)" in text or not text.isascii():
+        text = _rewritten(text, region)
+    if region is not None and not text.startswith("+"):
+        home = _plan_of_region(region)
+        if home is not None and text.startswith(home.bare_code) and _lacks_plus(text, home):
+            return f"+{text}"
+    return text
+
+
+def _rewritten(text: str, region: str | None) -> str:
+    if len(text) > _LONGEST_TEXT:
+        return text
+    zeros = _leading_zeros(text)
+    if zeros is not None:
+        form = f"{text[: zeros.start(1)]}+{text[zeros.end() :]}"
+        if not zeros[1] and _reads_otherwise(text, form, region):
+            return text
+        text = form
+    if "(0)" in text:
+        zero = _zero_in_parentheses(text)
+        if zero is not None and _keeps_zero(zero[1]):
+            without = text[: zero.start(2)] + text[zero.end() :]
+            if not _is_valid(text, region) and _is_valid(without, region):
+                return without
+    return text
+
+
+def _reads_otherwise(text: str, form: str, region: str | None) -> bool:
+    """Tell whether *text* is valid only as *region* itself dials abroad: with `00` and more digits."""
+    home = None if region is None else _plan_of_region(region)
+    if home is None or home.international_start == "00":
+        return False
+    prefix = home.international_prefix(_digits(text))
+    return prefix is not None and prefix.end() > 2 and not _is_valid(form, region) and _is_valid(text, region)
+
+
+def _lacks_plus(text: str, home: _Plan) -> bool:
+    """Tell whether only a plus keeps *text*, which starts with the code of *home*, from being understood."""
+    usual = _usual_form(text)
+    return (
+        usual is not None
+        and home.is_national_number(_digits(usual[2])) is not None
+        and _is_valid(f"+{text}", None)
+    )
+
+
+def _keeps_zero(country_code: str) -> bool:
+    """Tell whether the library takes a zero after *country_code* for a digit of the number."""
+    plan = _plan_of_country_code(country_code)
+    return plan is not None and plan.country_code == country_code and plan.national_prefix("0") is None
+
+
+def _digits(written: str) -> str:
+    """Return the digits in *written*, of whatever script, as ASCII."""
+    if written.isascii():
+        # Several times as fast as str.translate.
+        return written.encode().translate(None, _NOT_DIGITS).decode()
+    digits = _without_others("", written)
+    # int() reads the digits of all scripts; the 1 keeps the leading zeros.
+    return digits if digits.isascii() else str(int(f"1{digits}"))[1:]
+
+
+def _read(text: str, region: str | None) -> str | None:
+    """Do what `_read_by_library` does where *text* is in a usual form; otherwise return `_UNUSUAL`."""
+    usual = _usual_form(text)
+    if usual is None:
+        return _UNUSUAL if _has_digit(text) else None
+    plus, digits = usual.groups()
+    if not digits.isdigit() or not digits.isascii():
+        digits = _digits(digits)
+    if len(digits) < 3:
+        return _UNUSUAL
+    if plus:
+        plan = _plan_of_country_code(digits[:3])
+        # The library takes an unknown country code as a chance to read a national number.
+        return _UNUSUAL if plan is None else _possible(plan, digits[len(plan.country_code) :])
+    home = None if region is None else _plan_of_region(region)
+    return None if home is None else _read_from(home, digits)
+
+
+def _read_from(home: _Plan, digits: str) -> str | None:
+    """Read *digits* as someone at *home* would dial them, or write them without a plus."""
+    if digits.startswith(home.international_start):
+        prefix = home.international_prefix(digits)
+        # "Only strip this if the first digit after the match is not a 0, since country calling codes cannot
+        # begin with 0." -- phonenumbers.phonenumberutil._parse_prefix_as_idd
+        if prefix is not None and not digits.startswith("0", prefix.end()):
+            abroad = digits[prefix.end() :]
+            plan = _plan_of_country_code(abroad[:3]) if len(abroad) > 2 else None
+            return None if plan is None else _possible(plan, abroad[len(plan.country_code) :])
+    if digits.startswith(home.country_code):
+        rest = _without_national_prefix(home, digits[len(home.country_code) :])
+        too_long = len(digits) > home.longest and len(digits) not in home.local_lengths
+        if too_long or (home.is_national_number(rest) and not home.is_national_number(digits)):
+            main = _plan_of_country_code(home.country_code)
+            return None if main is None else _possible(main, rest)
+    return _possible(home, digits)
+
+
+def _possible(plan: _Plan, number: str) -> str | None:
+    """Return the E.164 digits of the national *number* if its length is a possible one."""
+    if len(number) < 2:
+        return None
+    if number.startswith(plan.national_start):
+        stripped = _without_national_prefix(plan, number)
+        length = len(stripped)
+        if (length in plan.possible_lengths or length > plan.longest) and length not in plan.local_lengths:
+            number = stripped
+    return plan.country_code + number if len(number) in plan.accepted_lengths else None
+
+
+def _without_national_prefix(plan: _Plan, number: str) -> str:
+    """Strip the national prefix unless that would turn a national number into none."""
+    prefix = plan.national_prefix(number)
+    if prefix is None or not number:
+        return number
+    if plan.transform and prefix[prefix.re.groups] is not None:
+        stripped = prefix.re.sub(plan.transform, number, count=1)
+    else:
+        stripped = number[prefix.end() :]
+    if plan.is_national_number(stripped) or not plan.is_national_number(number):
+        return stripped
+    return number
+
+
+def _read_by_library(text: str, region: str | None) -> str | None:
+    import phonenumbers  # noqa: PLC0415 - on first use
+
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _is_valid(text: str, region: str | None) -> bool:
+    import phonenumbers  # noqa: PLC0415 - on first use
+
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(text, region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+@cache
+def _plan_of_region(region: str) -> _Plan | None:
+    """Return the plan of *region*, None if the library does not know it."""
+    import phonenumbers  # noqa: PLC0415 - on first use
+
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        return None
+    return _plan(phonenumbers.country_code_for_region(region), region)
+
+
+@cache
+def _plan_of_country_code(digits: str) -> _Plan | None:
+    """Return the plan of the main country whose code *digits*, of which three are enough, start with."""
+    import phonenumbers  # noqa: PLC0415 - on first use
+
+    if digits.startswith("0"):
+        return None
+    for length in range(1, len(digits) + 1):
+        code = int(digits[:length])
+        if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            return _plan(code, phonenumbers.region_code_for_country_code(code))
+    return None
+
+
+@cache
+def _plan(country_code: int, region: str) -> _Plan:
+    import phonenumbers  # noqa: PLC0415 - on first use
+
+    def metadata_of(region: str) -> tuple[PhoneMetadata, PhoneNumberDesc]:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
+        if metadata is None or metadata.general_desc is None:
+            raise LookupError(region)  # the library's types allow it, its data do not
+        return metadata, metadata.general_desc
+
+    metadata, general = metadata_of(region)
+    _, main = metadata_of(phonenumbers.region_code_for_country_code(country_code))
+    international = metadata.international_prefix or _NO_MATCH
+    national = metadata.national_prefix_for_parsing or _NO_MATCH
+    return _Plan(
+        country_code=str(country_code),
+        bare_code=str(country_code) if metadata.national_prefix else _NO_MATCH,
+        international_prefix=re.compile(international).match,
+        international_start=international if international.isalnum() else "",
+        national_prefix=re.compile(national).match,
+        national_start=national if national.isalnum() else "",
+        transform=metadata.national_prefix_transform_rule or "",
+        is_national_number=re.compile(general.national_number_pattern or _NO_MATCH).fullmatch,
+        possible_lengths=frozenset(general.possible_length),
+        local_lengths=frozenset(general.possible_length_local_only),
+        longest=general.possible_length[-1],
+        accepted_lengths=frozenset((*main.possible_length, *main.possible_length_local_only)) & _LENGTHS,
+    )

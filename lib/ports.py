@@ -1,0 +1,106 @@
+"""The outside, as the flows see it: each effect comes in through one of these, so that a test can hand in its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """
+    Time.
+
+    Args:
+        now: Unix seconds.
+        monotonic: Seconds that only go forward.
+        sleep: Waits so many seconds.
+    """
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer, its body whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """Makes one HTTP call."""
+
+    def __call__(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
+        """
+        Return the answer.
+
+        Args:
+            timeout: Seconds for the whole call.
+
+        Raises:
+            GraphAPIUnreachableError: There was no whole answer in time.
+        """
+
+
+class Secrets(Protocol):
+    """Gives the values of secrets by name."""
+
+    def access(self, name: str, *, refresh: bool = False) -> bytes:
+        """
+        Return the value; *refresh* asks for what is current, as often as that is allowed.
+
+        Raises:
+            ConfigurationError: It does not exist, is disabled, or may not be read.
+        """
+
+
+class Queue(Protocol):
+    """Takes messages."""
+
+    def publish(self, data: bytes, attributes: Mapping[str, str], *, dead_letter: bool = False) -> None:
+        """
+        Return once the message is held.
+
+        Raises:
+            QueueError: It is not.
+        """
+
+
+class SideBySide:
+    """
+    Runs calls side by side and returns what they return, in their order.
+
+    The threads are made on first use: the server forks, and threads do not survive that.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="side-by-side")
+
+    def __call__(self, calls: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Run *calls*; the last one in this thread, so that a single one costs no thread."""
+        futures = [self._pool.submit(call) for call in calls[:-1]]
+        last = [call() for call in calls[-1:]]
+        return [future.result() for future in futures] + last
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Randomness: *jitter* gives a number from 0 to 1, *name* a new id of 32 hexadecimal digits."""
+
+    jitter: Callable[[], float] = random.random
+    name: Callable[[], str] = lambda: f"{random.getrandbits(128):032x}"

@@ -1,0 +1,350 @@
+"""
+Calls on their way: to Meta, or into the queue, or only shown; and a log row for each.
+
+What fails and can succeed later is left to the queue, batch by batch; what Meta refuses for good is failed, and in
+`deliver` becomes a dead letter. Nothing is given up without one of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal
+
+import orjson
+
+from lib import delivery_log
+from lib.config import Connection
+from lib.delivery_log import DeliveryLog
+from lib.errors import ConfigurationError, GraphAPIError, QueueError, RateLimitError, RelayError, Retry
+from lib.graph_answers import GraphAnswer
+from lib.graph_api import GraphAPI
+from lib.graph_request import GraphRequest, Requests
+from lib.outcomes import Outcome, Result, rfc3339
+from lib.ports import Clock, Queue, SideBySide
+from lib.queue import MAX_MESSAGE_BYTES
+from lib.version import RELAY_VERSION
+
+#: What happens to a call: it is made, it is left to the queue at once, or it is only shown.
+Mode = Literal["send", "queue", "show"]
+
+#: Rows that a debugged call shows.
+_SHOWN_ROWS: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """
+    The request that calls come from.
+
+    Args:
+        request_id: Makes session ids and row ids; the same for each redelivery of a message.
+        started: The clock's monotonic seconds at the request's arrival.
+        deadline: Likewise, after which calls are left to the queue; None for no limit.
+        attempt: Of the message's deliveries, from 1.
+    """
+
+    request_id: str
+    trace_id: str
+    caller: str
+    kind: str
+    started: float
+    deadline: float | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What calls need of the outside."""
+
+    graph_api: GraphAPI
+    connections: Mapping[str, Connection]
+    queue: Queue | None
+    delivery_log: DeliveryLog
+    clock: Clock
+    side_by_side: SideBySide
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """
+    The calls of one request.
+
+    Args:
+        redeliver: Whether Pub/Sub keeps the request's message: what has to wait is then kept in *waiting* rather
+            than published anew.
+        bury: Whether what Meta refuses for good becomes a dead letter.
+        waiting: Calls that have to wait, where they are not published.
+    """
+
+    outside: Outside
+    origin: Origin
+    mode: Mode = "send"
+    debug: bool = False
+    redeliver: bool = False
+    bury: bool = False
+    waiting: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def dispatch(self, calls: Sequence[tuple[Result, GraphRequest]], *, build_ms: float = 0) -> None:
+        """Make one call for each of several destinations, side by side."""
+        steps: list[Callable[[], None]] = [partial(self._one, result, request, build_ms) for result, request in calls]
+        self.outside.side_by_side(steps)
+
+    def finish(self) -> None:
+        """Write the log rows."""
+        self.outside.delivery_log.insert(self.rows)
+
+    def _one(self, result: Result, request: GraphRequest, build_ms: float) -> None:
+        if self.mode == "show":
+            self._show(result, request)
+        elif self.mode == "queue":
+            self._enqueue(result, request, None, build_ms)
+        elif result.stopped is not None:
+            self._fail(result, request, result.stopped, build_ms, 0)
+        else:
+            self._send(result, request, build_ms)
+
+    def _show(self, result: Result, request: GraphRequest) -> None:
+        version = self.outside.graph_api.settings.version
+        shown = {"method": request.method, "path": f"/{version}/{request.path}", "body": request.body}
+        result.requests = [*(result.requests or []), shown]
+        result.parts.append("dry_run")
+
+    def _send(self, result: Result, request: GraphRequest, build_ms: float) -> None:
+        connection = self.outside.connections.get(request.connection)
+        began = self.outside.clock.monotonic()
+        try:
+            if connection is None:
+                raise ConfigurationError(
+                    "the connection of a queued call is not configured",
+                    process="send",
+                    action="Add the connection to the configuration again, or delete its dead letters.",
+                )
+            answer = self.outside.graph_api.send(request, connection, deadline=self.origin.deadline)
+        except RelayError as error:
+            graph_ms = 1000 * (self.outside.clock.monotonic() - began)
+            if isinstance(error, GraphAPIError) and error.smaller and len(request.rows) > 1:
+                for half in request.halves():
+                    self._one(result, half, build_ms)
+                return
+            self._fail(result, request, error, build_ms, graph_ms)
+        else:
+            graph_ms = 1000 * (self.outside.clock.monotonic() - began)
+            self._deliver(result, request, answer, build_ms, graph_ms)
+
+    def _deliver(
+        self, result: Result, request: GraphRequest, answer: GraphAnswer, build_ms: float, graph_ms: float
+    ) -> None:
+        sent = len(request.rows)
+        received = result.count_received(request.body["session"]["session_id"], answer.num_received, sent)
+        result.num_invalid_entries += answer.num_invalid_entries
+        result.fbtrace_id = answer.fbtrace_id or result.fbtrace_id
+        if answer.num_invalid_entries:
+            result.invalid_rows += _rows_of(answer.invalid_entry_samples, request)
+        outcome: Outcome = "partial" if answer.num_invalid_entries or received < sent else "delivered"
+        result.parts.append(outcome)
+        if self.debug:
+            self._note_debug(result, request, _shown_answer(answer))
+        self._log(
+            request,
+            outcome,
+            rows_sent=sent,
+            num_received=answer.num_received,
+            num_invalid_entries=answer.num_invalid_entries,
+            http_status=answer.http_status,
+            fbtrace_id=answer.fbtrace_id,
+            usage_percent=answer.usage.percent,
+            regain_minutes=answer.usage.regain_seconds / 60 or None,
+            build_ms=build_ms,
+            graph_ms=graph_ms,
+        )
+
+    def _fail(self, result: Result, request: GraphRequest, error: RelayError, build_ms: float, graph_ms: float) -> None:
+        result.stopped = result.stopped or error
+        if error not in result.errors:
+            result.errors.append(error)
+        if self.debug:
+            self._note_debug(result, request, {"error": error.facts()})
+        if error.retry is Retry.NEVER:
+            if self.bury:
+                self._publish([request], reason=error.message)
+            self._note(result, request, "failed", error, build_ms, graph_ms)
+        elif self.redeliver or self.outside.queue is None:
+            self.waiting.append((request, error))
+            self._note(result, request, "failed", error, build_ms, graph_ms)
+        else:
+            self._enqueue(result, request, error, build_ms, graph_ms)
+
+    def _enqueue(
+        self,
+        result: Result,
+        request: GraphRequest,
+        error: RelayError | None,
+        build_ms: float,
+        graph_ms: float = 0,
+    ) -> None:
+        try:
+            self._publish([request.alone()], error=error)
+        except QueueError as failure:
+            result.errors.append(failure)
+            self.waiting.append((request, failure))
+            self._note(result, request, "failed", error or failure, build_ms, graph_ms)
+        else:
+            self._note(result, request, "queued", error, build_ms, graph_ms)
+
+    def put_back(self, waiting: Sequence[tuple[GraphRequest, RelayError]]) -> None:
+        """
+        Publish calls that have to wait as messages of their own.
+
+        Raises:
+            QueueError: One of them was not taken.
+        """
+        for request, error in waiting:
+            self._publish([request.alone()], error=error)
+
+    def _publish(
+        self, requests: Sequence[GraphRequest], *, error: RelayError | None = None, reason: str | None = None
+    ) -> None:
+        """Publish *requests*, in halves where one would be too large; with a *reason* as a dead letter."""
+        if self.outside.queue is None:
+            raise QueueError("no queue is configured")
+        wait = error.retry_after if isinstance(error, RateLimitError) else 0.0
+        message = Requests(
+            requests=tuple(requests),
+            kind=self.origin.kind,
+            trace_id=self.origin.trace_id,
+            caller=self.origin.caller,
+            not_before=self.outside.clock.now() + wait if wait else 0,
+        )
+        data = message.to_json()
+        if len(data) > MAX_MESSAGE_BYTES:
+            for one in requests:
+                for half in one.halves():
+                    self._publish([half], error=error, reason=reason)
+            return
+        attributes = {"type": "requests", "trace-id": self.origin.trace_id}
+        if reason is not None:
+            attributes["reason"] = reason
+        self.outside.queue.publish(data, attributes, dead_letter=reason is not None)
+
+    def _note(
+        self,
+        result: Result,
+        request: GraphRequest,
+        outcome: Outcome,
+        error: RelayError | None,
+        build_ms: float,
+        graph_ms: float,
+    ) -> None:
+        result.parts.append(outcome)
+        self._log(request, outcome, **error_columns(error), build_ms=build_ms, graph_ms=graph_ms or None)
+
+    def _note_debug(self, result: Result, request: GraphRequest, answer: Mapping[str, Any]) -> None:
+        shown = {"method": request.method, "path": request.path, "body": _shortened_body(request.body)}
+        result.requests = [*(result.requests or []), shown]
+        result.answers = [*(result.answers or []), answer]
+
+    def _log(self, request: GraphRequest, outcome: Outcome, **columns: object) -> None:
+        self.log(
+            destination=request.destination,
+            outcome=outcome,
+            connection=request.connection,
+            action=request.action,
+            batch=request.batch,
+            batches=request.batches,
+            rows_received=len(request.rows),
+            part=request.body["session"]["session_id"],
+            **columns,
+        )
+
+    def amend(self, destination: Mapping[str, str], **columns: object) -> bool:
+        """Add *columns* to the first row of *destination*; return whether there is one."""
+        (ident,) = destination.values()
+        row = next((row for row in self.rows if row["destination"] == ident), None)
+        if row is not None:
+            row |= columns
+        return row is not None
+
+    def log(self, *, destination: Mapping[str, str], outcome: Outcome, part: object = "", **columns: object) -> None:
+        """Note a row of the delivery log; *part* tells it from others of the same destination and attempt."""
+        (ident,) = destination.values()
+        origin = self.origin
+        clock = self.outside.clock
+        batch = columns.get("batch")
+        self.rows.append(
+            delivery_log.row(
+                row_id=delivery_log.row_id(origin.request_id, origin.attempt, origin.kind, ident, batch, part, outcome),
+                logged_at=rfc3339(clock.now()),
+                trace_id=origin.trace_id,
+                kind=origin.kind,
+                caller=origin.caller,
+                destination=ident,
+                outcome=outcome,
+                attempt=origin.attempt,
+                elapsed_ms=1000 * (clock.monotonic() - origin.started),
+                relay_version=RELAY_VERSION,
+                **columns,
+            )
+        )
+
+
+def error_columns(error: RelayError | None) -> dict[str, object]:
+    """Return what the log says of *error*."""
+    if error is None:
+        return {}
+    columns: dict[str, object] = {"error_message": error.message}
+    if isinstance(error, GraphAPIError):
+        columns |= {
+            "http_status": error.http_status,
+            "error_code": error.code,
+            "error_subcode": error.error_subcode,
+            "fbtrace_id": error.fbtrace_id,
+        }
+    if isinstance(error, RateLimitError):
+        columns["regain_minutes"] = error.retry_after / 60
+    return columns
+
+
+def _rows_of(samples: Sequence[str], request: GraphRequest) -> list[int]:
+    """Return the numbers of the rows that Meta names; it names them by the row's JSON as sent, or one of its cells."""
+    wanted = {_compact(sample) for sample in samples}
+    return [
+        number
+        for number, row in zip(request.numbers, request.rows, strict=True)
+        if orjson.dumps(row) in wanted or not wanted.isdisjoint(orjson.dumps(cell) for cell in row)
+    ]
+
+
+def _compact(sample: str) -> bytes:
+    try:
+        return orjson.dumps(orjson.loads(sample))
+    except orjson.JSONDecodeError:
+        return orjson.dumps(sample)
+
+
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+
+def _shown_answer(answer: GraphAnswer) -> dict[str, object]:
+    """Return what can be shown of *answer*: not the samples, which are rows."""
+    kept = ("audience_id", "session_id", "num_received", "num_invalid_entries", "fbtrace_id")
+    body = {key: answer.body[key] for key in kept if isinstance(answer.body.get(key), int | str)}
+    return {"status": answer.http_status, "body": body, "usage_percent": answer.usage.percent}
+
+
+def _shortened_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    payload = body["payload"]
+    rows = [[_shortened_cell(cell) for cell in row] for row in payload["data"][:_SHOWN_ROWS]]
+    shown: dict[str, Any] = {**body, "payload": {**payload, "data": rows}}
+    if more := len(payload["data"]) - len(rows):
+        shown["payload"]["rows_not_shown"] = more
+    return shown
+
+
+def _shortened_cell(cell: object) -> object:
+    if isinstance(cell, str) and cell:
+        return cell[:6] + "…" if _DIGEST.fullmatch(cell) else "…"
+    return cell
