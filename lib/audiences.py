@@ -158,31 +158,28 @@ def _check(keys: Sequence[str], columns: Sequence[Sequence[Any]], settings: Sett
             raise UnsafeBatchError("a column that has to be hashed is not", field=key, process="build")
 
 
-def _enough(keys: Sequence[str], columns: Sequence[Sequence[Any]], minimum: Sequence[Sequence[str]]) -> list[object]:
-    """Tell for each row whether it names somebody well enough; the answers are only true or false in effect."""
-    if not minimum:
-        minimum = [[key] for key in keys if key not in NOT_IDENTIFYING]
-    filled = {key: _filled(key, keys, columns) for key in dict.fromkeys(k for one in minimum for k in one)}
+def _enough(keys: Sequence[str], columns: Sequence[Sequence[Any]], minimum: Sequence[Sequence[str]]) -> list[bool]:
+    """Tell for each row whether it names somebody well enough."""
+    ways = [_columns_of(way, keys, columns) for way in minimum or [[key] for key in keys if key not in NOT_IDENTIFYING]]
     count = len(columns[0]) if columns else 0
-    ways = [
-        parts[0] if len(parts) == 1 else list(map(all, zip(*parts, strict=True)))
-        for parts in ([filled[key] for key in one] for one in minimum)
-        if all(part is not None for part in parts)
-    ]
-    if not ways:
-        return [False] * count
-    return list(ways[0]) if len(ways) == 1 else list(map(any, zip(*ways, strict=True)))  # type: ignore[arg-type]
+    single = [way[0] for way in ways if len(way) == 1]
+    enough = list(map(any, zip(*single, strict=True))) if single else [False] * count
+    if all(enough):
+        return enough
+    # Few rows get here, so that what is dear is asked of few.
+    several = [way for way in ways if len(way) > 1]
+    return [known or any(all(column[place] for column in way) for way in several) for place, known in enumerate(enough)]
 
 
-def _filled(key: str, keys: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[object] | None:
-    """Return for each row something true where *key* has a value; None where no column has it."""
-    if key == "DOB":
-        parts = [_filled(part, keys, columns) for part in DATE_COLUMNS]
-        return None if None in parts else list(map(all, zip(*parts, strict=True)))  # type: ignore[arg-type]
-    of_key = [column for name, column in zip(keys, columns, strict=True) if name == key]
-    if not of_key:
-        return None
-    return of_key[0] if len(of_key) == 1 else list(map(any, zip(*of_key, strict=True)))
+def _columns_of(way: Sequence[str], keys: Sequence[str], columns: Sequence[Sequence[Any]]) -> list[Sequence[object]]:
+    """Return a column for each key of *way*; none at all where the schema lacks one of them."""
+    wanted = [part for key in way for part in (DATE_COLUMNS if key == "DOB" else (key,))]
+    found = [[column for name, column in zip(keys, columns, strict=True) if name == key] for key in wanted]
+    return [_either(columns_of_key) for columns_of_key in found] if all(found) else []
+
+
+def _either(columns: Sequence[Sequence[object]]) -> Sequence[object]:
+    return columns[0] if len(columns) == 1 else list(map(any, zip(*columns, strict=True)))
 
 
 def _by_external_id(batch: Batch) -> Iterator[Batch]:

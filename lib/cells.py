@@ -7,7 +7,7 @@ seen, for as long as the batch is built and no longer: they are people's data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
@@ -39,6 +39,8 @@ class Cells(dict[str, str]):
         self._cell: Callable[[str], str] = self._sealed if hashed else self._plain
         #: Text -> why it cannot be used.
         self.unusable: dict[str, str] = {}
+        #: What the rule was unsure of.
+        self.doubts = context.doubts
 
     def __missing__(self, raw: str) -> str:
         cell = ""
@@ -92,19 +94,6 @@ class DateCells(dict[str, tuple[str, str, str]]):
         return sha256_hex(normal[:4]), sha256_hex(normal[4:6]), sha256_hex(normal[6:])
 
 
-class _CellsByCountry(dict[str | None, Cells]):
-    def __init__(self, identifier: Identifier, settings: Settings, doubts: set[str]) -> None:
-        super().__init__()
-        self._identifier = identifier
-        self._settings = settings
-        self._doubts = doubts
-
-    def __missing__(self, country: str | None) -> Cells:
-        cells = Cells(self._identifier, Context(self._settings, country, self._doubts))
-        self[country] = cells
-        return cells
-
-
 class ColumnReader:
     """
     Turns columns of raw values into columns of cells, and reports what cannot be used.
@@ -141,18 +130,22 @@ class ColumnReader:
 
     def cells(self, identifier: Identifier, texts: Sequence[str]) -> list[str]:
         """Return the column's cells."""
-        doubts: set[str] = set()
         if identifier.by_country and len(set(self.countries)) > 1:
-            by_country = _CellsByCountry(identifier, self._settings, doubts)
-            column = [by_country[country][text] for country, text in zip(self.countries, texts, strict=True)]
-            for country, cells in by_country.items():
-                self._note(identifier.key, texts, cells.unusable, country)
-        else:
-            country = self.countries[0] if identifier.by_country and self.countries else None
-            cells = Cells(identifier, Context(self._settings, country, doubts))
-            column = list(map(cells.__getitem__, texts))
-            self._note(identifier.key, texts, cells.unusable, country)
-        self._warn(identifier.key, doubts)
+            return self._cells_by_country(identifier, texts)
+        country = self.countries[0] if identifier.by_country and self.countries else None
+        cells = Cells(identifier, Context(self._settings, country))
+        column = list(map(cells.__getitem__, texts))
+        self._note(identifier.key, zip(self._numbers, texts, strict=True), cells.unusable)
+        self._warn(identifier.key, cells.doubts)
+        return column
+
+    def _cells_by_country(self, identifier: Identifier, texts: Sequence[str]) -> list[str]:
+        of = {country: Cells(identifier, Context(self._settings, country)) for country in set(self.countries)}
+        column = [of[country][text] for country, text in zip(self.countries, texts, strict=True)]
+        for country, cells in of.items():
+            rows = zip(self._numbers, texts, self.countries, strict=True)
+            self._note(identifier.key, ((number, text) for number, text, its in rows if its == country), cells.unusable)
+            self._warn(identifier.key, cells.doubts)
         return column
 
     def date_columns(self, identifier: Identifier, texts: Sequence[str]) -> list[list[str]]:
@@ -160,17 +153,14 @@ class ColumnReader:
         context = Context(self._settings)
         cells = DateCells(identifier, context)
         columns = list(zip(*map(cells.__getitem__, texts), strict=True)) or [(), (), ()]
-        self._note(identifier.key, texts, cells.unusable, None)
+        self._note(identifier.key, zip(self._numbers, texts, strict=True), cells.unusable)
         self._warn(identifier.key, context.doubts)
         return [list(column) for column in columns]
 
-    def _note(self, key: str, texts: Sequence[str], unusable: dict[str, str], country: str | None) -> None:
-        if not unusable:
-            return
-        several = len(set(self.countries)) > 1 and country in self.countries
-        for place, text in enumerate(texts):
-            if text in unusable and not (several and self.countries[place] != country):
-                self._report.reject_cell(self._numbers[place], key, unusable[text])
+    def _note(self, key: str, rows: Iterable[tuple[int, str]], unusable: Mapping[str, str]) -> None:
+        for number, text in rows if unusable else ():
+            if text in unusable:
+                self._report.reject_cell(number, key, unusable[text])
 
     def _warn(self, key: str, doubts: set[str]) -> None:
         for doubt in sorted(doubts):

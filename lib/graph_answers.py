@@ -51,9 +51,7 @@ _FBTRACE_ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _NO_FBTRACE_ID: Final = re.compile(r"[0-9]{7}|[0-9A-Fa-f]{32}|^EAA.{24}|^[0-9_\-]+$")
 
 # At most 80 letters, spaces and simple punctuation, in words as long as words are.
-_TITLE: Final = re.compile(
-    r"(?=.{1,80}\Z)[^\W\d_]{1,24}(?:(?:[,.:;!?)]{0,2} \(?|['\-])[^\W\d_]{1,24})*[.!?)]{0,2}"
-)
+_TITLE: Final = re.compile(r"(?=.{1,80}\Z)[^\W\d_]{1,24}(?:(?:[,.:;!?)]{0,2} \(?|['\-])[^\W\d_]{1,24})*[.!?)]{0,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +150,7 @@ class _Stated:
     fbtrace_id: str | None = None
 
 
-def _unexplained(
-    response: _Response, fault: str, *, trace: str | None = None, is_json: bool = True
-) -> GraphAPIError:
+def _unexplained(response: _Response, fault: str, *, trace: str | None = None, is_json: bool = True) -> GraphAPIError:
     """Return the error of an answer that holds no error object but *fault*."""
     row = row_of_status(response.http_status, is_json=is_json)
     stated = _Stated(fbtrace_id=trace or _fbtrace_id(response.headers.get("x-fb-trace-id")))
@@ -169,9 +165,7 @@ def _explained(response: _Response, error: Mapping[str, object], trace: str | No
         is_transient=_flag(error.get("is_transient")),
         fbtrace_id=_fbtrace_id(error.get("fbtrace_id"), trace),
     )
-    row = row_of_error(
-        stated.code, stated.subcode, is_transient=stated.is_transient, http_status=response.http_status
-    )
+    row = row_of_error(stated.code, stated.subcode, is_transient=stated.is_transient, http_status=response.http_status)
     if (row.code, row.subcode) == (100, None) and _is_about_app_secret_proof(error):
         row = APP_SECRET_PROOF
     numbers = "/".join(str(number) for number in (stated.code, stated.subcode) if number is not None)
@@ -187,11 +181,7 @@ def _is_about_app_secret_proof(error: Mapping[str, object]) -> bool:
     Only the name of the parameter and the type are looked at: a caller's own text cannot come with this type.
     """
     message = error.get("message")
-    return (
-        error.get("type") == "GraphMethodException"
-        and isinstance(message, str)
-        and "appsecret_proof" in message
-    )
+    return error.get("type") == "GraphMethodException" and isinstance(message, str) and "appsecret_proof" in message
 
 
 def _error(response: _Response, row: Row, stated: _Stated, message: str) -> GraphAPIError:
@@ -269,9 +259,7 @@ def _whole(value: object, least: int, most: int) -> int | None:
     """Return the whole number that *value* is or spells, if it lies between *least* and *most*, else None."""
     if isinstance(value, bool):
         return None
-    if (isinstance(value, float) and value.is_integer()) or (
-        isinstance(value, str) and _DIGITS.fullmatch(value)
-    ):
+    if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _DIGITS.fullmatch(value)):
         value = int(value)
     return value if isinstance(value, int) and least <= value <= most else None
 

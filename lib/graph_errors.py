@@ -73,8 +73,7 @@ _RENEW: Final = (
     "of the secret."
 )
 _EXPIRED: Final = (
-    "The token has expired: make a never-expiring system-user token and add it as a new version of the "
-    "secret."
+    "The token has expired: make a never-expiring system-user token and add it as a new version of the secret."
 )
 _REASSIGN_APP: Final = (
     "Assign the app to the system user again, make a new token, and add it as a new version of the secret."
@@ -103,8 +102,7 @@ _ACCEPT_TERMS: Final = (
     "business.facebook.com/ads/manage/customaudiences/tos/?act=<ad account id>."
 )
 _ACCEPT_TOOLS_TERMS: Final = (
-    "Have an admin of the business (not the system user) accept the Meta Business Tools terms in Events "
-    "Manager."
+    "Have an admin of the business (not the system user) accept the Meta Business Tools terms in Events Manager."
 )
 _ACCEPT_MESSAGES_TERMS: Final = (
     "Have an admin of the business (not the system user) accept the terms of marketing messages in the "
@@ -123,8 +121,7 @@ _LEAVE_DEVELOPMENT: Final = (
 )
 _SHARE: Final = "Have the owner of the audience share it with the ad account in Audience Manager."
 _FULL_ACCESS: Final = (
-    "Wait, and ask for the Full access tier of the Marketing API, which allows far more audience calls an "
-    "hour."
+    "Wait, and ask for the Full access tier of the Marketing API, which allows far more audience calls an hour."
 )
 _ABUSE: Final = "Stop other heavy use of the app and the ad account, and contact Meta's support if it lasts."
 _ACCOUNT_QUALITY: Final = (
@@ -134,17 +131,12 @@ _UNFLAG: Final = (
     "Meta has flagged the audience (operation_status 471): appeal in Audience Manager, or make a new "
     "audience whose name and description hint at no health or financial status."
 )
-_MEND_EVENT: Final = (
-    "Compare the event that a dry run shows with Meta's server event parameters, and mend it."
-)
-_MEND_REQUEST: Final = (
-    "Compare the request that a dry run shows with Meta's reference, and mend data or settings."
-)
+_MEND_EVENT: Final = "Compare the event that a dry run shows with Meta's server event parameters, and mend it."
+_MEND_REQUEST: Final = "Compare the request that a dry run shows with Meta's reference, and mend data or settings."
 _IN_TIME: Final = "Send events within 7 days, and check that event_time is in Unix seconds."
 _ADD_VALUE: Final = "Send value and currency with each Purchase."
 _ADD_IDENTIFIERS: Final = (
-    "Send more of the customer with each event: e-mail, phone, external id, fbp, fbc, or IP address with "
-    "user agent."
+    "Send more of the customer with each event: e-mail, phone, external id, fbp, fbc, or IP address with user agent."
 )
 _CHOOSE_LDU: Final = "State data_processing in the request, with empty options where nothing is limited."
 _FEWER_ROWS: Final = "Send fewer rows in a request."
@@ -163,16 +155,11 @@ _START_AGAIN: Final = "Start the replacement again from its first batch."
 _ADD_REST: Final = (
     "Send the rest of the people with the action add, since the audience holds only those who came in time."
 )
-_COMPARE_SIZE: Final = (
-    "Compare the size of the audience with the list, and send who is missing with the action add."
-)
+_COMPARE_SIZE: Final = "Compare the size of the audience with the list, and send who is missing with the action add."
 _LOOKALIKES: Final = "Delete the lookalike audiences that were made from it first."
-_CHECK_URL: Final = (
-    "Set graph_api.url to graph.facebook.com, and look for a proxy between the relay and Meta."
-)
+_CHECK_URL: Final = "Set graph_api.url to https://graph.facebook.com, and look for a proxy between the relay and Meta."
 _LOOK_UP: Final = (
-    "Look the code up in Meta's error reference, and give the fbtrace_id to Meta's support if it is not "
-    "there."
+    "Look the code up in Meta's error reference, and give the fbtrace_id to Meta's support if it is not there."
 )
 
 # fmt: off

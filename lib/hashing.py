@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, NewType
 
@@ -56,7 +57,7 @@ def is_foreign_digest(text: str) -> bool:
     return _MD5_OR_SHA1.fullmatch(text) is not None
 
 
-def is_sha256_column(cells: list[str]) -> bool:
+def is_sha256_column(cells: Sequence[str]) -> bool:
     """Tell whether each cell is `""` or 64 lower-case hexadecimal digits: the last check before the wire."""
     return set(map(len, cells)) <= {0, 64} and not "".join(cells).encode().translate(None, b"0123456789abcdef")
 

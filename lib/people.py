@@ -33,7 +33,7 @@ class People:
         """Return the rows from *start* as columns; those of a wrong length or kind are reported and left out."""
         rows = self.rows[start : start + size]
         width = len(self.schema)
-        if set(map(type, rows)) == {list} and set(map(len, rows)) == {width}:
+        if set(map(type, rows)) == {list} and set(map(len, rows)) == {width}:  # type: ignore[arg-type]
             return Chunk(range(start, start + len(rows)), list(zip(*rows, strict=True)))  # type: ignore[call-overload]
         numbers, kept = [], []
         for number, row in zip(count(start), rows):

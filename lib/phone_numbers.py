@@ -27,17 +27,30 @@ if TYPE_CHECKING:
 _UNUSUAL: Final = ""
 
 #: What the library takes for punctuation, without `x` and `~`, which can announce an extension.
-_PUNCTUATION: Final = r" \-.()\[\]/\u00a0\u00ad\u200b\u2010-\u2015\u2060\u2212\u3000"
+_PUNCTUATION: Final = r" \-.()\[\]/"
+_WIDE_PUNCTUATION: Final = r"\u00a0\u00ad\u200b\u2010-\u2015\u2060\u2212\u3000"
+_PLUS: Final = "+\uff0b"
 
-# The bounds keep a match below the 250 characters that the library takes. What stands before the first plus
-# or digit and after the last digit is dropped there too. Group 1 is the plus, group 2 the number.
-_usual_form = re.compile(
-    r"[^+\d\uff0b;]{0,20}+"
-    r"([+\uff0b]{0,3})"
-    rf"([\d{_PUNCTUATION}]{{0,80}}\d)"
-    r"(?:(?:;ext=| {0,9}(?:[Ee]xt(?:n|ension)?|EXT|[Xx#])[:.]? ?)\d{1,9})?"
-    r"[^\w#]{0,20}"
-).fullmatch
+
+def _usual_form(plus: str, digit: str, punctuation: str, not_at_end: str) -> Callable[[str], _Match]:
+    """
+    Compile the usual forms; the arguments are insides of character classes.
+
+    Group 1 is the plus, group 2 the number. What stands before and after them the library drops too. The bounds
+    keep a match below the 250 characters that it takes.
+    """
+    return re.compile(
+        rf"[^{plus}{digit};]{{0,20}}+"
+        rf"([{plus}]{{0,3}}+)"
+        rf"([{digit}{punctuation}]{{1,80}}+)"
+        rf"(?:(?:;ext=|(?:[Ee]xt(?:n|ension)?|EXT|[Xx#])[:.]? ?)[{digit}]{{1,9}})?"
+        rf"[^{not_at_end}]{{0,20}}"
+    ).fullmatch
+
+
+# Classes of ASCII characters only are faster.
+_ascii_form = _usual_form("+", "0-9", _PUNCTUATION, "0-9A-Za-z_#")
+_wide_form = _usual_form(_PLUS, r"\d", _PUNCTUATION + _WIDE_PUNCTUATION, r"\w#")
 _has_digit = re.compile(r"\d").search
 _without_others = re.compile(r"\D+").sub
 
@@ -49,10 +62,9 @@ _LENGTHS: Final = frozenset(range(2, 18))
 #: Stands for a prefix that a region does not have.
 _NO_MATCH: Final = "NonMatch"
 
-_PLUS: Final = "+\uff0b"
 _ZERO: Final = "0\uff10\u0660\u06f0"
-# Group 1 is the plus, group 2 what it takes the place of or adds to.
-_leading_zeros = re.compile(rf"[^{_PLUS}\d]*+([{_PLUS}]*+)([^\w{_PLUS}]*[{_ZERO}]{{2,}})").match
+# Group 1 is the plus, if there is one.
+_leading_zeros = re.compile(rf"[^{_PLUS}\d]*+([{_PLUS}]*+)(?:[^\w{_PLUS}]*[{_ZERO}]{{2,}})+").match
 # Group 1 is the country code, group 2 the zero in parentheses.
 _zero_in_parentheses = re.compile(rf"[^{_PLUS}\d]*+[{_PLUS}]++\D*?(\d{{1,3}})[^\w{_PLUS}]*?(\(0\))").match
 
@@ -62,6 +74,7 @@ class _Plan:
     """A region's numbering plan: those parts of its metadata that reading a number needs, compiled."""
 
     country_code: str
+    code_length: int
     #: The country code where national numbers have a prefix, so that they cannot be taken for it.
     bare_code: str
     international_prefix: Callable[[str], _Match]
@@ -87,14 +100,13 @@ def e164_digits(text: str, region: str | None) -> str | None:
     *region* is the ISO 3166 alpha-2 code, in upper case, of the country whose national form *text* may be in.
     Without one, or with an unknown one, only international forms are understood.
     """
-    form = international_form(text, region)
-    digits = _read(form, region)
-    return _read_by_library(form, region) if digits == _UNUSUAL else digits
+    digits = _read(text, region)
+    return _read_by_library(international_form(text, region), region) if digits == _UNUSUAL else digits
 
 
 def falls_back(text: str, region: str | None) -> bool:
     """Tell whether *text* is in no usual form, so that the library reads it, at ten times the cost."""
-    return _read(international_form(text, region), region) == _UNUSUAL
+    return _read(text, region) == _UNUSUAL
 
 
 def international_form(text: str, region: str | None = None) -> str:
@@ -109,16 +121,15 @@ def international_form(text: str, region: str | None = None) -> str:
       That is right for `+39 (0)6`, since Italian area codes keep their zero abroad, and wrong for
       `+48 (0)22` or `+39 (0)335`. So it goes where the number is valid only without it.
     - Meta's own form has no plus. With the region of the number the library understands that, save where the
-      digits could be a national number too: it reads `4915112345678` as the German `(0491) 5112345678`. Such a
-      number is written with its national prefix; so without one, the country code is what it seems to be,
-      if that gives a valid number.
+      digits could be a national number too: it reads `4915112345678` as the German `(0491) 5112345678`.
+      Such a number is written with its national prefix; so without one, the country code is what it seems
+      to be, if that gives a valid number.
     """
-    if "00" in text or "(0)" in text or not text.isascii():
-        text = _rewritten(text, region)
-    if region is not None and not text.startswith("+"):
-        home = _plan_of_region(region)
-        if home is not None and text.startswith(home.bare_code) and _lacks_plus(text, home):
-            return f"+{text}"
+    text = _rewritten(text, region)
+    usual = _usual(text)
+    home = _plan_of_region(region)
+    if usual is not None and not usual[1] and home is not None and _lacks_plus(_digits(usual[2]), home):
+        return f"{text[: usual.start(2)]}+{text[usual.start(2) :]}"
     return text
 
 
@@ -142,20 +153,19 @@ def _rewritten(text: str, region: str | None) -> str:
 
 def _reads_otherwise(text: str, form: str, region: str | None) -> bool:
     """Tell whether *text* is valid only as *region* itself dials abroad: with `00` and more digits."""
-    home = None if region is None else _plan_of_region(region)
+    home = _plan_of_region(region)
     if home is None or home.international_start == "00":
         return False
     prefix = home.international_prefix(_digits(text))
     return prefix is not None and prefix.end() > 2 and not _is_valid(form, region) and _is_valid(text, region)
 
 
-def _lacks_plus(text: str, home: _Plan) -> bool:
-    """Tell whether only a plus keeps *text*, which starts with the code of *home*, from being understood."""
-    usual = _usual_form(text)
+def _lacks_plus(digits: str, home: _Plan) -> bool:
+    """Tell whether only a plus keeps *digits*, which start with the code of *home*, from being understood."""
     return (
-        usual is not None
-        and home.is_national_number(_digits(usual[2])) is not None
-        and _is_valid(f"+{text}", None)
+        digits.startswith(home.bare_code)
+        and home.is_national_number(digits) is not None
+        and _is_valid(f"+{digits}", None)
     )
 
 
@@ -175,21 +185,26 @@ def _digits(written: str) -> str:
     return digits if digits.isascii() else str(int(f"1{digits}"))[1:]
 
 
-def _read(text: str, region: str | None) -> str | None:
-    """Do what `_read_by_library` does where *text* is in a usual form; otherwise return `_UNUSUAL`."""
-    usual = _usual_form(text)
+def _usual(text: str) -> _Match:
+    return (_ascii_form if text.isascii() else _wide_form)(text)
+
+
+def _read(text: str, region: str | None, *, is_rewritten: bool = False) -> str | None:
+    """Read the `international_form` of *text* as the library would, if that is a usual form; else `_UNUSUAL`."""
+    usual = (_ascii_form if text.isascii() else _wide_form)(text)
     if usual is None:
         return _UNUSUAL if _has_digit(text) else None
-    plus, digits = usual.groups()
-    if not digits.isdigit() or not digits.isascii():
-        digits = _digits(digits)
+    plus, written = usual.groups()
+    digits = written if written.isdigit() and written.isascii() else _digits(written)
+    if (digits.startswith("00") or "(0)" in written) and not is_rewritten:
+        return _read(_rewritten(text, region), region, is_rewritten=True)
     if len(digits) < 3:
         return _UNUSUAL
     if plus:
         plan = _plan_of_country_code(digits[:3])
         # The library takes an unknown country code as a chance to read a national number.
-        return _UNUSUAL if plan is None else _possible(plan, digits[len(plan.country_code) :])
-    home = None if region is None else _plan_of_region(region)
+        return _UNUSUAL if plan is None else _possible(plan, digits[plan.code_length :])
+    home = _plan_of_region(region)
     return None if home is None else _read_from(home, digits)
 
 
@@ -202,9 +217,11 @@ def _read_from(home: _Plan, digits: str) -> str | None:
         if prefix is not None and not digits.startswith("0", prefix.end()):
             abroad = digits[prefix.end() :]
             plan = _plan_of_country_code(abroad[:3]) if len(abroad) > 2 else None
-            return None if plan is None else _possible(plan, abroad[len(plan.country_code) :])
+            return None if plan is None else _possible(plan, abroad[plan.code_length :])
     if digits.startswith(home.country_code):
-        rest = _without_national_prefix(home, digits[len(home.country_code) :])
+        rest = _without_national_prefix(home, digits[home.code_length :])
+        if _lacks_plus(digits, home):
+            return _possible(home, digits[home.code_length :])
         too_long = len(digits) > home.longest and len(digits) not in home.local_lengths
         if too_long or (home.is_national_number(rest) and not home.is_national_number(digits)):
             main = _plan_of_country_code(home.country_code)
@@ -260,11 +277,11 @@ def _is_valid(text: str, region: str | None) -> bool:
 
 
 @cache
-def _plan_of_region(region: str) -> _Plan | None:
-    """Return the plan of *region*, None if the library does not know it."""
+def _plan_of_region(region: str | None) -> _Plan | None:
+    """Return the plan of *region*, None if there is none or the library does not know it."""
     import phonenumbers  # noqa: PLC0415 - on first use
 
-    if region not in phonenumbers.SUPPORTED_REGIONS:
+    if region is None or region not in phonenumbers.SUPPORTED_REGIONS:
         return None
     return _plan(phonenumbers.country_code_for_region(region), region)
 
@@ -299,6 +316,7 @@ def _plan(country_code: int, region: str) -> _Plan:
     national = metadata.national_prefix_for_parsing or _NO_MATCH
     return _Plan(
         country_code=str(country_code),
+        code_length=len(str(country_code)),
         bare_code=str(country_code) if metadata.national_prefix else _NO_MATCH,
         international_prefix=re.compile(international).match,
         international_start=international if international.isalnum() else "",
