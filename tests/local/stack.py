@@ -1,0 +1,201 @@
+"""Everything on loopback: the stand-ins, and both functions in processes of their own under functions-framework."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+import requests
+
+from tests.local.bigquery import BigQuery
+from tests.local.graph_api import App, GraphAPI
+from tests.local.pubsub import PubSub
+from tests.local.secret_manager import SecretManager
+
+ROOT: Final = Path(__file__).parents[2]
+PROJECT: Final = "local"
+TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay"
+DEAD_LETTER_TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay-dead"
+SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/meta-relay"
+TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
+TOKEN: Final = "token-of-acme"
+APP_SECRET: Final = "app-secret-of-acme"
+OTHER_TOKEN: Final = "token-of-globex"
+KEY: Final = "key-of-sgtm"
+#: The ad accounts of the two connections.
+ACCOUNT: Final = "1234567890"
+OTHER_ACCOUNT: Final = "2234567890"
+
+
+def secret(name: str) -> str:
+    """Return the full name of a secret."""
+    return f"projects/{PROJECT}/secrets/{name}"
+
+
+def configuration(graph_url: str) -> dict[str, Any]:
+    """Return a configuration document with two connections, one caller and everything switched on."""
+    return {
+        "graph_api": {"url": graph_url},
+        "default_connection": "acme",
+        "connections": {
+            "acme": {
+                "access_token": secret("meta-token-acme") + "/versions/latest",
+                "app_secret": secret("meta-app-secret-acme") + "/versions/latest",
+                "ad_account_id": ACCOUNT,
+                "default_country": "DE",
+                "date_order": "dmy",
+            },
+            "globex": {
+                "access_token": secret("meta-token-globex") + "/versions/latest",
+                "ad_account_id": OTHER_ACCOUNT,
+                "default_country": "US",
+            },
+        },
+        "callers": {
+            "sgtm": {
+                "keys": [secret("relay-key-sgtm") + "/versions/latest"],
+                "connections": ["acme", "globex"],
+                "actions": ["add", "remove", "remove_from_all"],
+            }
+        },
+        "delivery_log": TABLE,
+        "queue": {"topic": TOPIC, "dead_letter_topic": DEAD_LETTER_TOPIC},
+    }
+
+
+class Stack:
+    """
+    The stand-ins, filled with two ad accounts and their secrets; `function` starts a function beside them.
+
+    Args:
+        backoff_scale: How much of Pub/Sub's backoff is waited.
+        ports: Port of each part by name, where it matters (`receive`, `deliver`).
+    """
+
+    def __init__(self, *, backoff_scale: float = 0.02, ports: Mapping[str, int] | None = None) -> None:
+        self._ports = dict(ports or {})
+        self.graph = GraphAPI(tokens={TOKEN: App(APP_SECRET, {ACCOUNT}), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})})
+        self.pubsub = PubSub(backoff_scale=backoff_scale)
+        self.bigquery = BigQuery()
+        self.secrets = SecretManager()
+        self.config: dict[str, Any] = {}
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        for part in (self.graph, self.pubsub, self.bigquery, self.secrets):
+            self._exits.enter_context(part)
+        self.config = configuration(self.graph.url)
+        for account, audiences in ((ACCOUNT, ("1001", "1002")), (OTHER_ACCOUNT, ("2001",))):
+            self.graph.add_account(account)
+            for audience in audiences:
+                self.graph.add_audience(audience, account=account)
+        self.graph.add_audience("1003", account=ACCOUNT, value_based=True)
+        self.secrets.set(secret("meta-token-acme"), TOKEN)
+        self.secrets.set(secret("meta-app-secret-acme"), APP_SECRET)
+        self.secrets.set(secret("meta-token-globex"), OTHER_TOKEN)
+        self.secrets.set(secret("relay-key-sgtm"), KEY)
+        self.bigquery.add_table(TABLE, json.loads((ROOT / "lib" / "delivery_log.json").read_text()))
+        self.pubsub.add_topic(TOPIC)
+        self.pubsub.add_topic(DEAD_LETTER_TOPIC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def environ(self) -> dict[str, str]:
+        """Return what the functions need in their environment."""
+        return {
+            "RELAY_CONFIG": json.dumps(self.config),
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "PUBSUB_EMULATOR_HOST": self.pubsub.address,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery.url,
+            "SECRET_MANAGER_ENDPOINT": self.secrets.url,
+        }
+
+    def function(self, target: str, *, log: int | None = None) -> Function:
+        """Start `receive` or `deliver`, stopped with the stack; *log* is a file descriptor for its console log."""
+        port = self._ports.get(target) or free_port()
+        function = Function(target, port, self.environ(), log=log)
+        self._exits.callback(function.stop)
+        function.wait()
+        return function
+
+    def subscribe(self, deliver: Function, **settings: Any) -> None:
+        """Push the topic's messages to *deliver*, as Terraform's own subscription does."""
+        self.pubsub.add_subscription(
+            SUBSCRIPTION,
+            TOPIC,
+            push_endpoint=f"{deliver.url}/{TOPIC}",
+            dead_letter_topic=DEAD_LETTER_TOPIC,
+            **{"max_delivery_attempts": 100, "minimum_backoff_s": 10, "maximum_backoff_s": 600, **settings},
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the delivery log as it stands."""
+        return self.bigquery.rows(TABLE)
+
+
+class Function:
+    """One function of main.py under functions-framework, in a process of its own."""
+
+    def __init__(self, target: str, port: int, environ: Mapping[str, str], *, log: int | None = None) -> None:
+        self.target = target
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [Path(sys.executable).with_name("functions-framework"), "--target", target, "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "THREADS": "16", **environ},
+            stdout=subprocess.DEVNULL if log is None else log,
+            stderr=subprocess.DEVNULL if log is None else log,
+            start_new_session=True,
+        )
+
+    def wait(self, seconds: float = 30) -> None:
+        """Return once it answers."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(requests.ConnectionError):
+                requests.get(f"{self.url}/health", timeout=5)
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.target} did not start")
+
+    def kill(self) -> None:
+        """End it at once, as a machine that is taken away does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, 9)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in peace."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def workers(self) -> Iterator[int]:
+        """Yield the process ids of it and its children."""
+        yield self._process.pid
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = entry.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == self._process.pid:
+                    yield int(entry.parent.name)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
