@@ -126,7 +126,7 @@ def international_form(text: str, region: str | None = None) -> str:
       to be, if that gives a valid number.
     """
     text = _rewritten(text, region)
-    usual = _usual(text)
+    usual = (_ascii_form if text.isascii() else _wide_form)(text)
     home = _plan_of_region(region)
     if usual is not None and not usual[1] and home is not None and _lacks_plus(_digits(usual[2]), home):
         return f"{text[: usual.start(2)]}+{text[usual.start(2) :]}"
@@ -185,10 +185,6 @@ def _digits(written: str) -> str:
     return digits if digits.isascii() else str(int(f"1{digits}"))[1:]
 
 
-def _usual(text: str) -> _Match:
-    return (_ascii_form if text.isascii() else _wide_form)(text)
-
-
 def _read(text: str, region: str | None, *, is_rewritten: bool = False) -> str | None:
     """Read the `international_form` of *text* as the library would, if that is a usual form; else `_UNUSUAL`."""
     usual = (_ascii_form if text.isascii() else _wide_form)(text)
@@ -219,11 +215,14 @@ def _read_from(home: _Plan, digits: str) -> str | None:
             plan = _plan_of_country_code(abroad[:3]) if len(abroad) > 2 else None
             return None if plan is None else _possible(plan, abroad[plan.code_length :])
     if digits.startswith(home.country_code):
-        rest = _without_national_prefix(home, digits[home.code_length :])
-        if _lacks_plus(digits, home):
-            return _possible(home, digits[home.code_length :])
-        too_long = len(digits) > home.longest and len(digits) not in home.local_lengths
-        if too_long or (home.is_national_number(rest) and not home.is_national_number(digits)):
+        rest = digits[home.code_length :]
+        is_international = _lacks_plus(digits, home)
+        if not is_international:
+            rest = _without_national_prefix(home, rest)
+            is_international = (len(digits) > home.longest and len(digits) not in home.local_lengths) or bool(
+                home.is_national_number(rest) and not home.is_national_number(digits)
+            )
+        if is_international:
             main = _plan_of_country_code(home.country_code)
             return None if main is None else _possible(main, rest)
     return _possible(home, digits)

@@ -145,7 +145,7 @@ class TestMembers:
         assert response.json()["num_received"] == 1
         assert graph.counts() == {"123": 1, "124": 1, "200": 2}
 
-    def test_ten_thousand_rows_of_fourteen_columns_take_well_under_a_second(
+    def test_ten_thousand_rows_of_fourteen_columns_take_a_fraction_of_a_second(
         self, graph: GraphAPI, caller: Caller
     ) -> None:
         hashed = ["EMAIL", "PHONE", "GEN", "DOBY", "DOBM", "DOBD", "LN", "FN", "CT", "ST", "ZIP", "COUNTRY"]
@@ -153,9 +153,9 @@ class TestMembers:
             [digest(f"{key}{row}") for key in hashed] + [str(uuid.UUID(int=row + 1)), str(row)] for row in range(10_000)
         ]
         for method, count in (("POST", 10_000), ("DELETE", 0)):
-            started = time.monotonic()
+            started = time.process_time()  # what other processes do does not count
             caller.users([*hashed, "MADID", "EXTERN_ID"], rows, method=method)
-            assert time.monotonic() - started < 3  # 0.3 and 0.6 s on two idle cores
+            assert time.process_time() - started < 2  # 0.3 and 0.6 s, the caller's own share included
             assert graph.counts() == {"123": count}
 
 
@@ -631,13 +631,15 @@ class TestFaults:
         assert graph.calls[-1].status in {None, 200}
 
     def test_a_call_that_its_caller_gave_up_on_lands_late(self, graph: GraphAPI) -> None:
-        graph.faults.add(Fault.slow(0.3))
+        graph.faults.add(Fault.slow(1.0))
         headers = {"Authorization": f"Bearer {TOKEN}"}
         body = {"payload": {"schema": ["EMAIL"], "data": [[digest("ada")]]}}
         with pytest.raises(requests.ReadTimeout):
             requests.post(f"{graph.url}/v26.0/123/users", json=body, headers=headers, timeout=0.1)
         assert graph.counts() == {"123": 0}
-        time.sleep(0.4)
+        until = time.monotonic() + 10
+        while graph.counts() == {"123": 0} and time.monotonic() < until:
+            time.sleep(0.05)
         assert graph.counts() == {"123": 1}
 
 

@@ -1,0 +1,320 @@
+"""
+`make run`: the whole relay on loopback, with no account anywhere.
+
+Starts stand-ins of Meta, BigQuery, Pub/Sub and Secret Manager and both functions under functions-framework, sends a
+handful of telling requests, prints for each what went in, what Meta got and what the log says, and stays up for curl.
+With `--once` it ends instead: with 0 if everything came out as it should, else with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from google.cloud.pubsub_v1 import PublisherClient
+
+from tests.local.stack import ACCOUNT, KEY, TOPIC, Function, Stack, free_port, is_free
+
+_GRANTED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}}
+_DENIED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "denied", "ad_personalization": "denied"}}
+_ACME: Final = [{"audience_id": "1001"}]
+#: Seconds within which queued work has to be done.
+_PATIENCE: Final = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """
+    One request and what must become of it.
+
+    Args:
+        title: What goes in, for people.
+        body: Of the request or message.
+        through: `HTTP` or `Pub/Sub`.
+        before: Done first.
+        status, outcome: Of the HTTP answer.
+        members: What is added to or gone from each audience.
+        logged: The outcomes in the delivery log, and how often.
+    """
+
+    title: str
+    body: Mapping[str, Any]
+    through: str = "HTTP"
+    before: Callable[[Stack], None] = lambda _stack: None
+    status: int = 200
+    outcome: str = "delivered"
+    members: Mapping[str, int]
+    logged: Mapping[str, int]
+
+
+SCENES: Final = (
+    Scene(
+        title="one person, two e-mails and a national phone number",
+        body={
+            "action": "add",
+            "destinations": _ACME,
+            "consent": _GRANTED,
+            "user": {"EMAIL": ["Ada@Example.com", "ada.l@example.org"], "PHONE": "0170 1234567", "FN": "Ada"},
+        },
+        members={"1001": +1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="five rows, of which two have a bad cell, one is short, one is a ZIP code alone",
+        body={
+            "action": "add",
+            "destinations": _ACME,
+            "consent": _GRANTED,
+            "users": {
+                "schema": "EMAIL, PHONE, ZIP",
+                "data": [
+                    ["grace@example.com", "+1 650 555 1212", "94035-1234"],
+                    ["grace@example", "not a number", ""],
+                    ["5f4dcc3b5aa765d61d8327deb882cf99", "0171 7654321", ""],
+                    ["alan@example.com"],
+                    ["", "", "10115"],
+                ],
+            },
+        },
+        outcome="partial",
+        members={"1001": +3},
+        logged={"delivered": 1, "rejected": 1},
+    ),
+    Scene(
+        title="25,000 rows to an audience: three batches of one session",
+        body={
+            "action": "add",
+            "destinations": [{"audience_id": "1002"}],
+            "consent": _GRANTED,
+            "users": {
+                "schema": ["EMAIL", "COUNTRY"],
+                "data": [[f"person{number}@example.com", "DE"] for number in range(25_000)],
+            },
+        },
+        members={"1002": +25_000},
+        logged={"delivered": 3},
+    ),
+    Scene(
+        title="two destinations in two businesses, one of them value-based",
+        body={
+            "action": "add",
+            "destinations": [
+                {"audience_id": "1003", "value_based": True},
+                {"audience_id": "2001", "connection": "globex"},
+            ],
+            "consent": _GRANTED,
+            "users": [{"EMAIL": "grace@example.com", "LOOKALIKE_VALUE": 129.9}],
+        },
+        members={"1003": +1, "2001": +1},
+        logged={"delivered": 2},
+    ),
+    Scene(
+        title="remove a person from every audience of the ad account",
+        body={"action": "remove_from_all", "user": {"EMAIL": "ADA@example.com"}},
+        members={"1001": -1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="consent denied: a GA4 event with ad_user_data denied",
+        body={
+            "action": "add",
+            "destinations": _ACME,
+            "user_from_event": True,
+            "event_data": {"x-ga-gcd": "13r3r3q3q5l1", "user_data": {"email_address": "linus@example.com"}},
+        },
+        outcome="withheld",
+        members={},
+        logged={"withheld": 1},
+    ),
+    Scene(
+        title="optimistic: answered as soon as Pub/Sub has it",
+        body={
+            "action": "add",
+            "optimistic": True,
+            "destinations": _ACME,
+            "consent": _GRANTED,
+            "user": {"EMAIL": "barbara@example.com"},
+        },
+        status=202,
+        outcome="queued",
+        members={"1001": +1},
+        logged={"queued": 1, "delivered": 1},
+    ),
+    Scene(
+        title="a CDP's message on the topic",
+        through="Pub/Sub",
+        body={
+            "action": "add",
+            "destinations": _ACME,
+            "consent": _GRANTED,
+            "user": {"EMAIL": "edsger@example.com", "FN": "Edsger", "LN": "Dijkstra", "COUNTRY": "Niederlande"},
+        },
+        members={"1001": +1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="an ad account that Meta throttles for three seconds",
+        before=lambda stack: stack.graph.throttle(ACCOUNT, seconds=3),
+        body={
+            "action": "add",
+            "destinations": _ACME,
+            "consent": _GRANTED,
+            "user": {"EMAIL": "donald@example.com"},
+        },
+        status=202,
+        outcome="queued",
+        members={"1001": +1},
+        logged={"queued": 1, "delivered": 1},
+    ),
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What became of a scene: three texts for people, and what is not as it should be."""
+
+    answer: str
+    meta: list[str]
+    log: list[str]
+    faults: list[str]
+
+
+def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
+    """Send a scene's request and look at all that came of it."""
+    scene.before(stack)
+    calls, rows, before = len(stack.graph.calls), len(stack.rows()), stack.graph.counts()
+    answer, faults = _send(scene, stack, receive)
+    logged: Counter[str] = Counter()
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        logged = Counter(row["outcome"] for row in stack.rows()[rows:] if row["outcome"] != "failed")
+        if logged == Counter(scene.logged) and stack.pubsub.wait_idle(timeout=1):
+            break
+        time.sleep(0.05)
+    after = stack.graph.counts()
+    members = {audience: after[audience] - before[audience] for audience in after if after[audience] != before[audience]}
+    if members != dict(scene.members):
+        faults.append(f"members: {members} in place of {dict(scene.members)}")
+    if logged != Counter(scene.logged):
+        faults.append(f"log: {dict(logged)} in place of {dict(scene.logged)}")
+    faults += stack.graph.violations
+    return Seen(
+        answer,
+        [_shown_call(call) for call in stack.graph.calls[calls:]] or ["nothing"],
+        [_shown_row(row) for row in stack.rows()[rows:]],
+        faults,
+    )
+
+
+def _send(scene: Scene, stack: Stack, receive: Function) -> tuple[str, list[str]]:
+    if scene.through == "Pub/Sub":
+        with PublisherClient() as publisher:
+            publisher.publish(TOPIC, json.dumps(scene.body).encode(), type="audiences").result(timeout=10)
+        return "published", []
+    response = requests.post(
+        f"{receive.url}/audiences", json=scene.body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60
+    )
+    answer = response.json()
+    shown = f"{response.status_code} {answer['outcome']} in {answer['elapsed_ms']} ms"
+    for reject in answer["rejected"]:
+        shown += f"\nrow {reject['row']} {reject['field'] or ''}: {reject['reason']}"
+    wanted = (scene.status, scene.outcome)
+    got = (response.status_code, answer["outcome"])
+    return shown, [] if got == wanted else [f"answer: {got} in place of {wanted}: {answer.get('error')}"]
+
+
+def _shown_call(call: Any) -> str:
+    path = call.path.partition("/v")[2].partition("/")[2]
+    rows = len(call.body["payload"]["data"]) if call.body else 0
+    what = "error " + str(call.answer["error"]["code"]) if "error" in call.answer else f"{call.status}"
+    return f"{call.method} {path}: {rows:,} row{'s' if rows != 1 else ''} -> {what}"
+
+
+def _shown_row(row: Mapping[str, Any]) -> str:
+    facts = [f"{row['outcome']} {row['destination']}"]
+    if row.get("batch"):
+        facts.append(f"batch {row['batch']}")
+    for column, word in (("rows_sent", "sent"), ("rows_rejected", "rejected")):
+        if row.get(column):
+            facts.append(f"{row[column]:,} {word}")
+    facts += [row[column] for column in ("consent_missing", "error_message") if row.get(column)]
+    return ", ".join(facts)
+
+
+def show(number: int, scene: Scene, seen: Seen) -> None:
+    """Print a scene as a row of a table."""
+    columns = (
+        (34, [f"{number}. {scene.title} ({scene.through})"]),
+        (34, seen.answer.split("\n")),
+        (38, seen.meta),
+        (42, seen.log),
+    )
+    cells = [[line for text in texts for line in textwrap.wrap(text, width - 2)] for width, texts in columns]
+    for place in range(max(map(len, cells))):
+        print("".join((cell[place] if place < len(cell) else "").ljust(width) for (width, _), cell in zip(columns, cells, strict=True)).rstrip())  # noqa: E501
+    for fault in seen.faults:
+        print(f"   WRONG: {fault}")
+    print()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the scenes, then wait for an interruption unless `--once` is given."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--once", action="store_true", help="end after the scenes, with 0 or 1")
+    once = options.parse_args(arguments).once
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ports = {target: port if is_free(port) else free_port() for target, port in (("receive", 8080), ("deliver", 8081))}
+    with ExitStack() as exits:
+        log = exits.enter_context(tempfile.NamedTemporaryFile(prefix="meta-relay-", suffix=".log", delete=False))
+        print("Starting Meta, BigQuery, Pub/Sub, Secret Manager, receive and deliver on this machine ...\n")
+        stack = exits.enter_context(Stack(ports=ports))
+        os.environ["PUBSUB_EMULATOR_HOST"] = stack.pubsub.address
+        receive, deliver = (stack.function(target, log=log.fileno()) for target in ("receive", "deliver"))
+        stack.subscribe(deliver)
+        faults = _play_all(stack, receive)
+        print(f"Console log of the functions: {log.name}")
+        if once:
+            return 1 if faults else 0
+        _wait(stack, receive)
+    Path(log.name).unlink()
+    return 1 if faults else 0
+
+
+def _play_all(stack: Stack, receive: Function) -> int:
+    print("".join(word.ljust(width) for word, width in (("what went in", 34), ("the answer", 34), ("what Meta got", 38))) + "what the log says")  # noqa: E501
+    print("-" * 148)
+    faults = 0
+    for number, scene in enumerate(SCENES, start=1):
+        seen = play(scene, stack, receive)
+        show(number, scene, seen)
+        faults += len(seen.faults)
+    print(f"{len(SCENES)} scenes, {faults} faults; members now: {stack.graph.counts()}\n")
+    return faults
+
+
+def _wait(stack: Stack, receive: Function) -> None:
+    body = '{"action": "add", "destinations": [{"audience_id": "1001"}], "consent": {"required": []},\n    "dry_run": true, "user": {"EMAIL": "you@example.com"}}'  # noqa: E501
+    stack.config  # noqa: B018
+    print(f"Try it (audiences 1001 and 1002, 1003 value-based, 2001 of the connection globex):\n\n  curl -s {receive.url}/audiences -H 'Authorization: Bearer {KEY}' \\\n    -H 'Content-Type: application/json' -d '{body}'\n\nCtrl-C ends it.")  # noqa: E501
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("\nStopping.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
