@@ -71,7 +71,7 @@ class AudienceFlow:
         if verdict.withdrawn and request.options.on_denied_remove and not _is_preview(request):
             request, verdict = request.as_removal(), Verdict()
         if _is_preview(request) or not verdict.granted:
-            return self._withhold(ways, report, sending, verdict), sending
+            return self._withhold(request, ways, report, sending, verdict), sending
         for policy, same in self._by_policy(request, ways):
             self._send(request, policy, same, sending)
             report.merge(same[0].report)
@@ -129,13 +129,16 @@ class AudienceFlow:
         stated = stated_signals(options.event.get if options.event else None, options.state)
         return weigh(required, stated, absent=self.config.consent.absent)
 
-    def _withhold(self, ways: Sequence[_Way], report: Report, sending: Sending, verdict: Verdict) -> Answer:
+    def _withhold(
+        self, request: AudienceRequest, ways: Sequence[_Way], report: Report, sending: Sending, verdict: Verdict
+    ) -> Answer:
         for way in ways:
             way.result.parts.append("withheld")
             if sending.mode != "show":
                 sending.log(
                     destination=way.result.destination,
                     outcome="withheld",
+                    action=request.action,
                     connection=way.connection.name,
                     consent_missing=", ".join(verdict.missing) or None,
                 )

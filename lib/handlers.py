@@ -18,7 +18,7 @@ from lib.audience_flow import KIND as AUDIENCES
 from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
-from lib.errors import InvalidRequestError, QueueError, RelayError, UnauthorizedError
+from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
 from lib.graph_request import parse_requests
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
@@ -145,8 +145,25 @@ class Relay:
         credentials = Credentials.from_headers(request.headers)
         if credentials == Credentials():
             raise UnauthorizedError("unauthorized")
-        keys = {name: [self.secrets.access(key) for key in caller.keys] for name, caller in callers.items()}
-        return _rights(callers[authenticate(credentials, raw, keys, now=self.clock.now())])
+        keys, unread = self._keys_of(callers)
+        try:
+            return _rights(callers[authenticate(credentials, raw, keys, now=self.clock.now())])
+        except UnauthorizedError:
+            # It may be the caller whose key cannot be read: that is for the operator to mend, and worth a retry.
+            raise unread or UnauthorizedError("unauthorized") from None
+
+    def _keys_of(self, callers: Mapping[str, Caller]) -> tuple[dict[str, list[bytes]], RelayError | None]:
+        """Return the keys of each caller, and an error if one cannot be read; the others may still call."""
+        keys: dict[str, list[bytes]] = {}
+        unread = None
+        for caller in callers.values():
+            for name in caller.keys:
+                try:
+                    keys.setdefault(caller.name, []).append(self.secrets.access(name))
+                except ConfigurationError as error:
+                    logger.error("%s", error.message)  # noqa: TRY400 - the frames say nothing
+                    unread = ConfigurationError("a caller's key cannot be read", process="authenticate")
+        return keys, unread
 
     def deliver(self, message: Message) -> bool:
         """Do what *message* asks for; return whether it is done with, and not to be delivered again."""
