@@ -578,6 +578,16 @@ class TestThrottling:
         assert caller.emails("ada").status_code == 200
         assert graph.calls_while_throttled == 2
 
+    def test_the_score_of_an_account_names_its_time_in_seconds(
+        self, graph: GraphAPI, caller: Caller, clock: Clock
+    ) -> None:
+        graph.throttle("1", seconds=3)
+        response = caller.emails("ada")
+        assert error(response) == (400, 613, 1487742)
+        assert '"reset_time_duration":3' in response.headers["X-Ad-Account-Usage"]
+        clock.now += 3
+        assert caller.emails("ada").status_code == 200
+
     def test_it_can_be_released(self, graph: GraphAPI, caller: Caller) -> None:
         graph.throttle("1", seconds=1)
         graph.release("1")

@@ -43,6 +43,7 @@ OLDEST_VERSION: Final = 25  # v24.0 of the Marketing API ended on 2026-10-06
 MAX_AUDIENCES: Final = 500  # "CUSTOM: 500 per ad account" (CA-guide)
 REPLACE_LIMIT: Final = 100_000_000  # "< 100 million existing users" (CA-guide)
 THROTTLE_SUBCODE: Final = 2446079
+SCORE_SUBCODE: Final = 1487742
 BUSINESS_ID: Final = "900000000000001"
 NORMAL: Final = 200
 REPLACING: Final = 414
@@ -131,9 +132,11 @@ class MetaError(Exception):
         status: int = HTTPStatus.BAD_REQUEST,
         transient: bool = False,
         regain_minutes: int = 0,
+        reset_seconds: int = 0,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.reset_seconds = reset_seconds
         self.regain_minutes = regain_minutes
         self.error: dict[str, Any] = {
             "message": message,
@@ -169,6 +172,7 @@ class Account:
     account_id: str
     terms_accepted: bool = True
     throttled_until: float | None = None
+    throttled_by_score: bool = False
     sessions: Sessions = field(default_factory=Sessions)
 
 
@@ -287,9 +291,15 @@ class GraphAPI:
             self._accounts[account].terms_accepted = True
 
     def throttle(self, account: str, *, minutes: float = 0, seconds: float = 0) -> None:
-        """Answer 80003 until so much time has passed on the clock, or `release`."""
+        """
+        Refuse calls until so much time has passed on the clock, or `release`.
+
+        *minutes* stand for the limit of the use case (80003), which names its time in minutes; *seconds* alone for
+        the score of the ad account (613), which names it in seconds.
+        """
         with self._lock:
             self._accounts[account].throttled_until = self._clock() + minutes * 60 + seconds
+            self._accounts[account].throttled_by_score = not minutes
 
     def release(self, account: str) -> None:
         """End the throttling."""
@@ -382,12 +392,16 @@ class GraphAPI:
 
     def _error(self, error: MetaError) -> Reply:
         headers = self._headers(error.regain_minutes)
+        if error.reset_seconds:
+            usage = {"acc_id_util_pct": 100, "reset_time_duration": error.reset_seconds}
+            headers["X-Ad-Account-Usage"] = orjson.dumps(usage).decode()
         body = {"error": {**error.error, "fbtrace_id": headers["x-fb-trace-id"]}}
         return Reply(error.status, orjson.dumps(body), headers)
 
     def _headers(self, regain_minutes: int = 0) -> dict[str, str]:
         """Return the headers of every answer: usage in percent, the time to regain in minutes (R-graph)."""
         percent = 100 if regain_minutes else 1
+        serial = b"%d" % next(self._serial)
         used = {"call_count": percent, "total_cputime": 1, "total_time": 1}
         business = {
             **used,
@@ -398,7 +412,7 @@ class GraphAPI:
         return {
             "X-Business-Use-Case-Usage": orjson.dumps({BUSINESS_ID: [business]}).decode(),
             "X-App-Usage": orjson.dumps({**used, "call_count": 1}).decode(),
-            "x-fb-trace-id": f"A{next(self._serial):010d}",
+            "x-fb-trace-id": f"A{hashlib.sha256(serial).hexdigest()[:6]}_{serial.decode()}",
             "facebook-api-version": f"v{NEWEST_VERSION}.0",
         }
 
@@ -436,8 +450,11 @@ class GraphAPI:
         return app
 
     def _check_throttled(self, account: Account) -> None:
-        """Refuse with the Custom Audience limit of the business use case (R-graph)."""
+        """Refuse with the limit of the business use case (R-graph), or with the ad account's score (R-mapi)."""
         seconds = self._regain_seconds(account)
+        if seconds > 0 and account.throttled_by_score:
+            message = "(#613) Calls to this api have exceeded the rate limit."
+            raise MetaError(613, message, SCORE_SUBCODE, reset_seconds=-int(-seconds // 1))
         if seconds > 0:
             message = "(#80003) There have been too many calls to this ad-account. Wait a bit and try again."
             raise MetaError(80003, message, THROTTLE_SUBCODE, regain_minutes=max(1, -int(-seconds // 60)))

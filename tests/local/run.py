@@ -18,8 +18,8 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,7 +186,7 @@ SCENES: Final = (
 class Seen:
     """What became of a scene: three texts for people, and what is not as it should be."""
 
-    answer: str
+    answer: list[str]
     meta: list[str]
     log: list[str]
     faults: list[str]
@@ -196,7 +196,8 @@ def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
     """Send a scene's request and look at all that came of it."""
     scene.before(stack)
     calls, rows, before = len(stack.graph.calls), len(stack.rows()), stack.graph.counts()
-    answer, faults = _send(scene, stack, receive)
+    throttled = stack.graph.calls_while_throttled
+    answer, faults = _send(scene, receive)
     logged: Counter[str] = Counter()
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
@@ -205,11 +206,15 @@ def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
             break
         time.sleep(0.05)
     after = stack.graph.counts()
-    members = {audience: after[audience] - before[audience] for audience in after if after[audience] != before[audience]}
+    members = {
+        audience: after[audience] - before[audience] for audience in after if after[audience] != before[audience]
+    }
     if members != dict(scene.members):
         faults.append(f"members: {members} in place of {dict(scene.members)}")
     if logged != Counter(scene.logged):
         faults.append(f"log: {dict(logged)} in place of {dict(scene.logged)}")
+    if stack.graph.calls_while_throttled - throttled > 1:
+        faults.append("a throttled account was not left alone")
     faults += stack.graph.violations
     return Seen(
         answer,
@@ -219,18 +224,18 @@ def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
     )
 
 
-def _send(scene: Scene, stack: Stack, receive: Function) -> tuple[str, list[str]]:
+def _send(scene: Scene, receive: Function) -> tuple[list[str], list[str]]:
     if scene.through == "Pub/Sub":
         with PublisherClient() as publisher:
             publisher.publish(TOPIC, json.dumps(scene.body).encode(), type="audiences").result(timeout=10)
-        return "published", []
+        return ["published"], []
     response = requests.post(
         f"{receive.url}/audiences", json=scene.body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60
     )
     answer = response.json()
-    shown = f"{response.status_code} {answer['outcome']} in {answer['elapsed_ms']} ms"
+    shown = [f"{response.status_code} {answer['outcome']} in {answer['elapsed_ms']} ms"]
     for reject in answer["rejected"]:
-        shown += f"\nrow {reject['row']} {reject['field'] or ''}: {reject['reason']}"
+        shown.append(f"row {reject['row']}{' ' + reject['field'] if reject['field'] else ''}: {reject['reason']}")
     wanted = (scene.status, scene.outcome)
     got = (response.status_code, answer["outcome"])
     return shown, [] if got == wanted else [f"answer: {got} in place of {wanted}: {answer.get('error')}"]
@@ -254,64 +259,74 @@ def _shown_row(row: Mapping[str, Any]) -> str:
     return ", ".join(facts)
 
 
-def show(number: int, scene: Scene, seen: Seen) -> None:
-    """Print a scene as a row of a table."""
-    columns = (
-        (34, [f"{number}. {scene.title} ({scene.through})"]),
-        (34, seen.answer.split("\n")),
-        (38, seen.meta),
-        (42, seen.log),
-    )
-    cells = [[line for text in texts for line in textwrap.wrap(text, width - 2)] for width, texts in columns]
-    for place in range(max(map(len, cells))):
-        print("".join((cell[place] if place < len(cell) else "").ljust(width) for (width, _), cell in zip(columns, cells, strict=True)).rstrip())  # noqa: E501
-    for fault in seen.faults:
-        print(f"   WRONG: {fault}")
-    print()
+#: The columns of the table: what heads them, and their width.
+_COLUMNS: Final = (
+    ("what went in", 34),
+    ("the answer", 34),
+    ("what Meta got", 38),
+    ("what the log says", 42),
+)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the scenes, then wait for an interruption unless `--once` is given."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--once", action="store_true", help="end after the scenes, with 0 or 1")
-    once = options.parse_args(arguments).once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    ports = {target: port if is_free(port) else free_port() for target, port in (("receive", 8080), ("deliver", 8081))}
-    with ExitStack() as exits:
-        log = exits.enter_context(tempfile.NamedTemporaryFile(prefix="meta-relay-", suffix=".log", delete=False))
-        print("Starting Meta, BigQuery, Pub/Sub, Secret Manager, receive and deliver on this machine ...\n")
-        stack = exits.enter_context(Stack(ports=ports))
-        os.environ["PUBSUB_EMULATOR_HOST"] = stack.pubsub.address
-        receive, deliver = (stack.function(target, log=log.fileno()) for target in ("receive", "deliver"))
-        stack.subscribe(deliver)
-        faults = _play_all(stack, receive)
-        print(f"Console log of the functions: {log.name}")
-        if once:
-            return 1 if faults else 0
-        _wait(stack, receive)
-    Path(log.name).unlink()
-    return 1 if faults else 0
+def print_row(*columns: Sequence[str]) -> None:
+    """Print one row of the table; each column is a list of texts, folded to its width."""
+    folded = [
+        [line for text in texts for line in textwrap.wrap(text, width - 2)]
+        for texts, (_, width) in zip(columns, _COLUMNS, strict=True)
+    ]
+    for lines in zip_longest(*folded, fillvalue=""):
+        print("".join(line.ljust(width) for line, (_, width) in zip(lines, _COLUMNS, strict=True)).rstrip())
 
 
 def _play_all(stack: Stack, receive: Function) -> int:
-    print("".join(word.ljust(width) for word, width in (("what went in", 34), ("the answer", 34), ("what Meta got", 38))) + "what the log says")  # noqa: E501
-    print("-" * 148)
+    print_row(*([head] for head, _ in _COLUMNS))
+    print("-" * sum(width for _, width in _COLUMNS))
     faults = 0
     for number, scene in enumerate(SCENES, start=1):
         seen = play(scene, stack, receive)
-        show(number, scene, seen)
+        print_row([f"{number}. {scene.title} ({scene.through})"], seen.answer, seen.meta, seen.log)
+        for fault in seen.faults:
+            print(f"   WRONG: {fault}")
+        print()
         faults += len(seen.faults)
-    print(f"{len(SCENES)} scenes, {faults} faults; members now: {stack.graph.counts()}\n")
+    print(f"{len(SCENES)} requests, {faults} faults; members now: {stack.graph.counts()}\n")
     return faults
 
 
-def _wait(stack: Stack, receive: Function) -> None:
-    body = '{"action": "add", "destinations": [{"audience_id": "1001"}], "consent": {"required": []},\n    "dry_run": true, "user": {"EMAIL": "you@example.com"}}'  # noqa: E501
-    stack.config  # noqa: B018
-    print(f"Try it (audiences 1001 and 1002, 1003 value-based, 2001 of the connection globex):\n\n  curl -s {receive.url}/audiences -H 'Authorization: Bearer {KEY}' \\\n    -H 'Content-Type: application/json' -d '{body}'\n\nCtrl-C ends it.")  # noqa: E501
+_INVITATION: Final = """\
+Audiences 1001 and 1002, 1003 (value-based), and 2001 of the connection globex are there to be tried, for instance:
+
+  curl -s {url}/audiences -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"action": "add", "destinations": [{{"audience_id": "1001"}}], "consent": {{"state": {{"ad_storage": true,
+         "ad_user_data": true, "ad_personalization": true}}}}, "user": {{"EMAIL": "you@example.com"}}}}'
+
+With "dry_run": true in the body nothing is sent, and the answer shows what would be. Ctrl-C ends it."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Send the requests, then wait for an interruption unless `--once` is given."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--once", action="store_true", help="end after the requests, with 0 or 1")
+    once = options.parse_args(arguments).once
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ports = {target: port if is_free(port) else free_port() for target, port in (("receive", 8080), ("deliver", 8081))}
+    print("Starting Meta, BigQuery, Pub/Sub, Secret Manager, receive and deliver on this machine ...\n")
+    log = Path(tempfile.gettempdir(), "meta-relay.log")
+    with log.open("wb") as lines, Stack(ports=ports) as stack:
+        os.environ["PUBSUB_EMULATOR_HOST"] = stack.pubsub.address
+        receive, deliver = (stack.function(target, log=lines.fileno()) for target in ("receive", "deliver"))
+        stack.subscribe(deliver)
+        faults = _play_all(stack, receive)
+        print(f"The functions' console log: {log}\n")
+        if not once:
+            _wait(_INVITATION.format(url=receive.url, key=KEY))
+    return 1 if faults else 0
+
+
+def _wait(invitation: str) -> None:
+    print(invitation, flush=True)
     try:
-        while True:
-            time.sleep(3600)
+        signal.pause()
     except KeyboardInterrupt:
         print("\nStopping.")
 
