@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 from unicodedata import category, normalize
 
-
 #: Unicode's categories of letters, and of the marks that take a place of their own.
 _LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mc"})
 

@@ -122,6 +122,12 @@ SCENES: Final = (
         logged={"delivered": 2},
     ),
     Scene(
+        title="remove one of them, by a phone number in another form",
+        body={"action": "remove", "destinations": _ACME, "user": {"PHONE": "+1 (650) 555-1212"}},
+        members={"1001": -1},
+        logged={"delivered": 1},
+    ),
+    Scene(
         title="remove a person from every audience of the ad account",
         body={"action": "remove_from_all", "user": {"EMAIL": "ADA@example.com"}},
         members={"1001": -1},
@@ -234,8 +240,10 @@ def _send(scene: Scene, receive: Function) -> tuple[list[str], list[str]]:
     )
     answer = response.json()
     shown = [f"{response.status_code} {answer['outcome']} in {answer['elapsed_ms']} ms"]
-    for reject in answer["rejected"]:
-        shown.append(f"row {reject['row']}{' ' + reject['field'] if reject['field'] else ''}: {reject['reason']}")
+    shown += [
+        f"row {reject['row']}{' ' + reject['field'] if reject['field'] else ''}: {reject['reason']}"
+        for reject in answer["rejected"]
+    ]
     wanted = (scene.status, scene.outcome)
     got = (response.status_code, answer["outcome"])
     return shown, [] if got == wanted else [f"answer: {got} in place of {wanted}: {answer.get('error')}"]

@@ -29,6 +29,7 @@ Names = dict[str, set[str]]
 # out; "UK" is exceptionally reserved in ISO 3166 for the United Kingdom.
 ENGLISH_ALIASES = {
     "AE": ("UAE",),
+    "CD": ("DR Congo",),
     "CI": ("Ivory Coast",),
     "GB": ("UK", "Great Britain", "Britain"),
     "HK": ("Hong Kong SAR",),
@@ -50,7 +51,7 @@ def spellings(name: str) -> Iterator[str]:
     yield plain
     match plain.split(", "):
         case [first, second]:
-            yield f"{second} {first}"
+            yield f"{second.removeprefix('The ')} {first}"
 
 
 def folded(names: Iterable[str | None]) -> set[str]:
@@ -58,7 +59,7 @@ def folded(names: Iterable[str | None]) -> set[str]:
     return {key for name in names if name for spelling in spellings(name) if (key := fold(spelling))}
 
 
-def subdivisions(alpha_2: str) -> list[pycountry.Subdivision]:
+def subdivisions(alpha_2: str) -> list[pycountry.SubdivisionHierarchy]:
     """Return the states, provinces or parts of a country."""
     return [part for part in pycountry.subdivisions if part.country_code == alpha_2]
 
