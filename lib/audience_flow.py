@@ -140,6 +140,7 @@ class AudienceFlow:
                     outcome="withheld",
                     action=request.action,
                     connection=way.connection.name,
+                    rows_received=len(request.people.rows),
                     consent_missing=", ".join(verdict.missing) or None,
                 )
         if verdict.missing:

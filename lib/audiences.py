@@ -122,7 +122,7 @@ def _cells(
 ) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
     """Return the keys and columns that are sent, LOOKALIKE_VALUE still among them."""
     reader = ColumnReader(policy.settings, chunk.numbers, report)
-    texts: dict[int, Sequence[str]] = {}
+    texts: dict[int, Sequence[str | None]] = {}
     for place, key in enumerate(schema):
         if key not in NOT_IDENTIFYING:
             texts[place] = reader.texts(key, chunk.columns[place])
@@ -190,7 +190,7 @@ def _by_external_id(batch: Batch) -> Iterator[Batch]:
     if not places:
         yield batch
         return
-    counts = [sum(row[place] != "" for place in places) for row in batch.rows]
+    counts = list(map(sum, zip(*([row[place] != "" for row in batch.rows] for place in places), strict=True)))
     for wanted in sorted(set(counts), reverse=True):
         part = batch.only([count == wanted for count in counts])
         yield _with_external_ids(part, places, wanted)

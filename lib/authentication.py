@@ -19,6 +19,7 @@ from lib.errors import ForbiddenError, UnauthorizedError
 
 #: Seconds by which a signature's timestamp may be off, either way.
 _TOLERANCE: Final = 300
+_SPACES: Final = " \t"
 _TIMESTAMP = re.compile(r"\d{1,12}", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
@@ -27,20 +28,25 @@ _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 class Credentials:
     """What a request shows; headers' names in lower case."""
 
-    key: bytes | None = field(default=None, repr=False)
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
     timestamp: str | None = None
     signature: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Credentials:
-        """Read them; whatever is malformed is as good as absent."""
+        """
+        Read them; whatever is malformed is as good as absent.
+
+        Both headers of a key count: where Cloud Run's IAM lets callers in, its own token takes `Authorization`.
+        """
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        key = bearer.strip() if scheme.casefold() == "bearer" else ""
-        key = key or headers.get("x-relay-key", "").strip()
+        bearer = bearer.strip(_SPACES) if scheme.casefold() == "bearer" else ""
+        keys = (bearer, headers.get("x-relay-key", "").strip(_SPACES))
         timestamp = headers.get("x-relay-timestamp", "").strip()
         signature = headers.get("x-relay-signature", "").strip()
         return cls(
-            key.encode("latin-1", "replace") if key else None,
+            # WSGI hands over bytes as latin-1; what is beyond that is nobody's key.
+            tuple(key.encode("latin-1") for key in keys if key and max(key) <= "\xff"),
             timestamp if _TIMESTAMP.fullmatch(timestamp) else None,
             signature.lower() if _SIGNATURE.fullmatch(signature) else None,
         )
@@ -69,8 +75,11 @@ def authenticate(credentials: Credentials, body: bytes, keys: Mapping[str, Itera
 
 
 def _shows(credentials: Credentials, body: bytes, key: bytes, *, now: float) -> bool:
-    if credentials.key is not None:
-        return hmac.compare_digest(credentials.key, key.strip())
+    shown = [hmac.compare_digest(one, key.strip()) for one in credentials.keys]
+    return any(shown) or _signs(credentials, body, key, now=now)
+
+
+def _signs(credentials: Credentials, body: bytes, key: bytes, *, now: float) -> bool:
     if credentials.signature is None or credentials.timestamp is None:
         return False
     if abs(now - int(credentials.timestamp)) > _TOLERANCE:

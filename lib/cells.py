@@ -8,6 +8,7 @@ seen, for as long as the batch is built and no longer: they are people's data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
@@ -21,9 +22,9 @@ from lib.report import Report
 _EXACT: Final = 2**53
 
 
-class Cells(dict[str, str]):
+class Cells(dict[str | None, str]):
     """
-    Text -> cell, for one identifier and country; each distinct text is normalized and hashed once.
+    Text or None -> cell, for one identifier and country; each distinct text is normalized and hashed once.
 
     Args:
         identifier: The row of the table.
@@ -31,7 +32,7 @@ class Cells(dict[str, str]):
     """
 
     def __init__(self, identifier: Identifier, context: Context) -> None:
-        super().__init__()
+        super().__init__({None: ""})
         self._context = context
         self._rule = identifier.rule
         self._is_external_id = identifier.key == EXTERN_ID
@@ -52,6 +53,10 @@ class Cells(dict[str, str]):
         self[raw] = cell
         return cell
 
+    def __repr__(self) -> str:
+        """Return the name of the class: the memo holds people's data."""
+        return f"<{type(self).__name__}>"
+
     def _plain(self, text: str) -> str:
         return self._rule(text, self._context)
 
@@ -68,11 +73,11 @@ class Cells(dict[str, str]):
         return sha256_hex(normal) if normal else ""
 
 
-class DateCells(dict[str, tuple[str, str, str]]):
-    """Text of a whole date -> its cells DOBY, DOBM and DOBD."""
+class DateCells(dict[str | None, tuple[str, str, str]]):
+    """Text of a whole date, or None -> its cells DOBY, DOBM and DOBD."""
 
     def __init__(self, identifier: Identifier, context: Context) -> None:
-        super().__init__()
+        super().__init__({None: ("", "", "")})
         self._identifier = identifier
         self._context = context
         self.unusable: dict[str, str] = {}
@@ -87,8 +92,12 @@ class DateCells(dict[str, tuple[str, str, str]]):
         self[raw] = cells
         return cells
 
+    def __repr__(self) -> str:
+        """Return the name of the class: the memo holds people's data."""
+        return f"<{type(self).__name__}>"
+
     def _cells(self, text: str) -> tuple[str, str, str]:
-        if as_sha256_hex(text):
+        if as_sha256_hex(text) or is_foreign_digest(text):
             raise UnusableValueError("the hash of a whole date, which has no column: send DOBY, DOBM and DOBD")
         normal = self._identifier.rule(text, self._context)
         return sha256_hex(normal[:4]), sha256_hex(normal[4:6]), sha256_hex(normal[6:])
@@ -111,14 +120,14 @@ class ColumnReader:
         #: Alpha-2 codes of the rows, once `read_countries` has seen them.
         self.countries: Sequence[str | None] = ()
 
-    def read_countries(self, texts: Iterable[str]) -> None:
+    def read_countries(self, texts: Sequence[str | None]) -> None:
         """Note the rows' countries, which phones, states and ZIP codes depend on."""
-        codes = {text: country_code(clean(text)) for text in set(texts)}
+        codes = {text: country_code(clean(text or "")) for text in set(texts)}
         self.countries = [codes[text] for text in texts]
 
-    def texts(self, key: str, column: Sequence[object]) -> Sequence[str]:
-        """Return the column as texts: numbers are read as text, and what is neither is reported."""
-        if set(map(type, column)) <= {str}:
+    def texts(self, key: str, column: Sequence[object]) -> Sequence[str | None]:
+        """Return the column as texts: numbers are read as text, and what is neither is reported; null stays None."""
+        if set(map(type, column)) <= {str, NoneType}:
             return column  # type: ignore[return-value]
         texts = []
         for number, value in zip(self._numbers, column, strict=True):
@@ -128,7 +137,7 @@ class ColumnReader:
             texts.append(text or "")
         return texts
 
-    def cells(self, identifier: Identifier, texts: Sequence[str]) -> list[str]:
+    def cells(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
         """Return the column's cells."""
         if identifier.by_country and len(set(self.countries)) > 1:
             return self._cells_by_country(identifier, texts)
@@ -139,16 +148,17 @@ class ColumnReader:
         self._warn(identifier.key, cells.doubts)
         return column
 
-    def _cells_by_country(self, identifier: Identifier, texts: Sequence[str]) -> list[str]:
+    def _cells_by_country(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
         of = {country: Cells(identifier, Context(self._settings, country)) for country in set(self.countries)}
         column = [of[country][text] for country, text in zip(self.countries, texts, strict=True)]
-        for country, cells in of.items():
-            rows = zip(self._numbers, texts, self.countries, strict=True)
-            self._note(identifier.key, ((number, text) for number, text, its in rows if its == country), cells.unusable)
-            self._warn(identifier.key, cells.doubts)
+        if any(cells.unusable for cells in of.values()):
+            for number, text, country in zip(self._numbers, texts, self.countries, strict=True):
+                if text in of[country].unusable:
+                    self._report.reject_cell(number, identifier.key, of[country].unusable[text])
+        self._warn(identifier.key, {doubt for cells in of.values() for doubt in cells.doubts})
         return column
 
-    def date_columns(self, identifier: Identifier, texts: Sequence[str]) -> list[list[str]]:
+    def date_columns(self, identifier: Identifier, texts: Sequence[str | None]) -> list[list[str]]:
         """Return the columns DOBY, DOBM and DOBD of a column of whole dates."""
         context = Context(self._settings)
         cells = DateCells(identifier, context)
@@ -157,7 +167,7 @@ class ColumnReader:
         self._warn(identifier.key, context.doubts)
         return [list(column) for column in columns]
 
-    def _note(self, key: str, rows: Iterable[tuple[int, str]], unusable: Mapping[str, str]) -> None:
+    def _note(self, key: str, rows: Iterable[tuple[int, str | None]], unusable: Mapping[str, str]) -> None:
         for number, text in rows if unusable else ():
             if text in unusable:
                 self._report.reject_cell(number, key, unusable[text])

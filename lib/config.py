@@ -16,7 +16,7 @@ import orjson
 
 from lib.consent import SIGNALS, Absent
 from lib.errors import ConfigurationError
-from lib.identifiers import AUDIENCE_KEYS
+from lib.identifiers import AUDIENCE_KEYS, NOT_IDENTIFYING
 from lib.normalization import DateOrder
 
 ACTIONS: Final = (
@@ -291,7 +291,7 @@ def _graph_api(part: _Object) -> GraphAPISettings:
 def _connection(name: str, part: _Object) -> Connection:
     if not ID.fullmatch(name.replace("-", "_")):
         part.problem("", f"must have a name of {_ID_WORDS} (and -)")
-    account = part.text("ad_account_id", r"(act_)?[A-Za-z0-9_]{1,64}", _ID_WORDS)
+    account = part.text("ad_account_id", rf"(act_)?+{ID.pattern}", _ID_WORDS)
     country = part.text("default_country", r"[A-Za-z]{2}", "an ISO 3166-1 alpha-2 code")
     normalization = part.object("normalization")
     connection = Connection(
@@ -319,7 +319,7 @@ def _gender_words(part: _Object) -> dict[str, str]:
     words = part.take("gender_words")
     if words is None:
         return {}
-    if not isinstance(words, dict) or not set(words.values()) <= {"f", "m"}:
+    if not isinstance(words, dict) or not all(initial in ("f", "m") for initial in words.values()):
         part.problem("gender_words", 'must give "f" or "m" for each word')
         return {}
     return {word.casefold(): initial for word, initial in words.items()}
@@ -363,17 +363,20 @@ def _consent(part: _Object) -> ConsentSettings:
     return settings
 
 
+_IDENTIFYING: Final = AUDIENCE_KEYS.keys() - NOT_IDENTIFYING
+
+
 def _minimum_identifiers(root: _Object) -> tuple[tuple[str, ...], ...]:
     value = root.take("minimum_identifiers")
     if value is None:
         return MINIMUM_IDENTIFIERS
     if not isinstance(value, list) or not all(
-        isinstance(one, list) and one and all(key in AUDIENCE_KEYS for key in one if isinstance(key, str))
+        isinstance(one, list) and one and all(isinstance(key, str) and key in _IDENTIFYING for key in one)
         for one in value
     ):
-        root.problem("minimum_identifiers", "must be a list of lists of audience keys")
+        root.problem("minimum_identifiers", "must be a list of lists of audience keys that name a person")
         return ()
-    return tuple(tuple(map(str, one)) for one in value)
+    return tuple(map(tuple, value))
 
 
 def _queue(part: _Object) -> QueueSettings:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-#: In the order in which Google lists them; the first, third and fourth pairs of `x-ga-gcd` follow it.
+#: In the order in which Google lists them; the signs of `x-ga-gcd` stand in the same.
 SIGNALS: Final = (
     "ad_storage",
     "analytics_storage",
@@ -57,7 +57,7 @@ def stated_signals(event: Callable[[str], object] | None, state: Mapping[str, ob
 
     Args:
         event: Gives what the event holds at a path; None where the request has no event.
-        state: What the caller itself states. Where it and the event's `consent_state` differ, the denial counts.
+        state: What the caller itself states. Where it and the event differ, the denial counts.
     """
     stated: dict[str, bool] = {}
     if event is not None:
@@ -86,27 +86,25 @@ def _is_granted(value: object) -> bool:
 
 #: `x-ga-gcd` such as `13r3r3r3r5l1` has one sign for each signal, at these places.
 _GCD_PLACES: Final = {"ad_storage": 2, "analytics_storage": 4, "ad_user_data": 6, "ad_personalization": 8}
-_BASE64_URL: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_DENIED_OR_GRANTED: Final = {0b10: False, 0b11: True}
+#: What was stated by default and by an update, which wins; `l` says that neither was. Any other sign says nothing.
+#: -- https://github.com/stape-io/consent-parser-variable
+_GCD_SIGNS: Final[Mapping[str, bool]] = {
+    "m": False,  # update denied
+    "n": True,  # update granted
+    "p": False,  # default denied
+    "q": False,  # default denied, update denied
+    "r": True,  # default denied, update granted
+    "t": True,  # default granted
+    "u": False,  # default granted, update denied
+    "v": True,  # default granted, update granted
+}
 
 
 def _from_gcd(value: object) -> dict[str, bool]:
-    """
-    Read the sign of each signal: its low four bits are two for the default and two for the update, which wins.
-
-    -- https://github.com/stape-io/consent-parser-variable
-    """
-    text = value if isinstance(value, str) else ""
-    stated = {}
-    for signal, place in _GCD_PLACES.items():
-        bits = _BASE64_URL.find(text[place : place + 1]) if len(text) > place else -1
-        if bits < 0:
-            continue
-        default, update = _DENIED_OR_GRANTED.get(bits >> 2 & 0b11), _DENIED_OR_GRANTED.get(bits & 0b11)
-        effective = default if update is None else update
-        if effective is not None:
-            stated[signal] = effective
-    return stated
+    """Read the sign of each signal. The text begins with 1; without that look, "undefined" would be a grant."""
+    text = value if isinstance(value, str) and value.startswith("1") else ""
+    signs = {signal: text[place : place + 1] for signal, place in _GCD_PLACES.items()}
+    return {signal: _GCD_SIGNS[sign] for signal, sign in signs.items() if sign in _GCD_SIGNS}
 
 
 def _from_gcs(value: object) -> dict[str, bool]:

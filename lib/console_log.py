@@ -6,7 +6,10 @@ The console log: one JSON object a line, in Cloud Logging's own format.
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
@@ -45,14 +48,37 @@ class JSONFormatter(logging.Formatter):
             if self._project:
                 line["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
         line |= {key: record.__dict__[key] for key in _EXTRA if key in record.__dict__}
-        if record.exc_info and record.exc_info[1]:
-            # What Cloud Error Reporting groups by. The frames only: the message of a foreign error may hold a value.
-            line["@type"] = _REPORTED_ERROR
-            line["stack_trace"] = _frames(record.exc_info[1])
+        if record.exc_info or record.levelno >= logging.ERROR:
+            line |= _reported_error(record)
+        return _LINE_BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumps(line))
+
+
+#: What JSON lets stand and a terminal or a viewer may take for the end of a line, or for a command.
+_LINE_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+
+def _dumps(line: Mapping[str, object]) -> str:
+    try:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # A lone surrogate, or a number beyond 64 bits: a line that is odd is better than none.
+        return json.dumps(line, default=str, skipkeys=True)
 
 
 _REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+
+
+def _reported_error(record: logging.LogRecord) -> dict[str, object]:
+    """
+    Return what Cloud Error Reporting groups by: the frames, or else the place and the message's first words.
+
+    The frames only: the message of a foreign error may hold a value.
+    -- https://cloud.google.com/error-reporting/docs/grouping-errors
+    """
+    if record.exc_info and record.exc_info[1]:
+        return {"@type": _REPORTED_ERROR, "stack_trace": _frames(record.exc_info[1])}
+    place = {"filePath": record.pathname, "lineNumber": record.lineno, "functionName": record.funcName}
+    return {"@type": _REPORTED_ERROR, "context": {"reportLocation": place}}
 
 
 def _frames(error: BaseException) -> str:

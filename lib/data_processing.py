@@ -39,7 +39,8 @@ class DataProcessing:
 def options_of(value: object) -> list[str] | None:
     """Return `["LDU"]` or `[]` from a list or a text; None for anything else."""
     values = value if isinstance(value, list) else [value]
-    words = [one.strip().upper() for one in values if isinstance(one, str)]
+    # A text may be the list itself: variables of Google Tag Manager often are.
+    words = [one.strip().strip("[] \"'").upper() for one in values if isinstance(one, str)]
     if len(words) < len(values) or not {"", "LDU"}.issuperset(words):
         return None
     return ["LDU"] if "LDU" in words else []
@@ -58,7 +59,7 @@ def state_number(value: object) -> int | None:
     text = _digits_or_text(value)
     if text is None:
         return None
-    if text.isdigit():
+    if text.isdecimal():
         return int(text) if int(text) in {0, *STATE_NUMBERS.values()} else None
     return STATE_NUMBERS.get(regions.state_code(text, "us") or "")
 
@@ -66,6 +67,6 @@ def state_number(value: object) -> int | None:
 def _digits_or_text(value: object) -> str | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
     return value.strip()[:64] if isinstance(value, str) else None

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
 from typing import Final
 
 from lib.config import Connection, GraphAPISettings
-from lib.errors import GraphAPIUnreachableError, InvalidAccessTokenError, RateLimitError, RelayError, Retry
+from lib.errors import (
+    ConfigurationError,
+    GraphAPIUnreachableError,
+    InvalidAccessTokenError,
+    RateLimitError,
+    RelayError,
+    Retry,
+)
 from lib.graph_answers import GraphAnswer, decipher_response
 from lib.graph_request import GraphRequest
 from lib.ports import Chance, Clock, Secrets, Transport
 
 #: Tries of one call in one invocation; Pub/Sub does the rest.
 _ATTEMPTS: Final = 3
+#: What can stand in a header.
+_TOKEN: Final = re.compile(rb"[!-~]+")
 #: With less time than this left, a call would only be cut off.
 _SHORTEST_CALL: Final = 0.05
 
@@ -60,13 +70,16 @@ class GraphAPI:
             RelayError: Of the last try; its `retry` says whether another can help.
         """
         body = request.body_bytes()
+        token = self._secret(connection.access_token)
         renewed = False
         attempt = 1
         while True:
             try:
-                return self._try(request, body, connection, deadline)
+                return self._try(request, body, connection, token, deadline)
             except InvalidAccessTokenError:
-                if renewed or not self._has_new_token(connection):
+                # Compared with the token of this call: another thread may have read the new one meanwhile.
+                refused, token = token, self._secret(connection.access_token, refresh=True)
+                if renewed or token == refused:
                     raise
                 renewed = True
             except RateLimitError as error:
@@ -84,7 +97,9 @@ class GraphAPI:
         with self._lock:
             return max(0.0, self._throttled.get(_account(connection), 0.0) - self.clock.monotonic())
 
-    def _try(self, request: GraphRequest, body: bytes, connection: Connection, deadline: float | None) -> GraphAnswer:
+    def _try(
+        self, request: GraphRequest, body: bytes, connection: Connection, token: str, deadline: float | None
+    ) -> GraphAnswer:
         if wait := self.throttled_for(connection):
             error = RateLimitError(
                 "the ad account is throttled",
@@ -92,13 +107,13 @@ class GraphAPI:
             )
             error.retry_after = wait
             raise error
+        url = self._url(request.path, token, connection)
         timeout = min(self.settings.timeout_s, self._left(deadline))
         if timeout < _SHORTEST_CALL:
             raise GraphAPIUnreachableError("no time is left for the call")
-        token = self._secret(connection.access_token)
         reply = self.transport(
             request.method,
-            self._url(request.path, token, connection),
+            url,
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             body=body,
             timeout=timeout,
@@ -116,13 +131,16 @@ class GraphAPI:
         proof = hmac.new(self._secret(connection.app_secret).encode(), token.encode(), sha256).hexdigest()
         return f"{url}?appsecret_proof={proof}"
 
-    def _secret(self, name: str) -> str:
-        return self.secrets.access(name).decode().strip()
-
-    def _has_new_token(self, connection: Connection) -> bool:
-        """Read the token again, and tell whether that has changed it."""
-        old = self.secrets.access(connection.access_token)
-        return self.secrets.access(connection.access_token, refresh=True) != old
+    def _secret(self, name: str, *, refresh: bool = False) -> str:
+        value = self.secrets.access(name, refresh=refresh).strip()
+        if not _TOKEN.fullmatch(value):
+            raise ConfigurationError(
+                f"the secret {name} is empty, or holds more than the printable ASCII of a token",
+                process="send",
+                scope="Secret Manager",
+                action="Add a version to the secret that holds the token alone.",
+            )
+        return value.decode()
 
     def _left(self, deadline: float | None) -> float:
         return float("inf") if deadline is None else deadline - self.clock.monotonic()

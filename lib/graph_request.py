@@ -16,6 +16,7 @@ import orjson
 
 from lib.audiences import Batch
 from lib.errors import InvalidRequestError
+from lib.relay_request import parse_id
 
 #: Of the message's form; a reader takes what it knows and refuses the rest.
 _FORM: Final = 1
@@ -169,29 +170,55 @@ def parse_requests(message: Mapping[str, Any]) -> Requests:
     if message.get("form") != _FORM:
         raise InvalidRequestError("a form that this release does not know", field="form")
     try:
+        calls = tuple(map(_parse_request, _typed(message["requests"], list)))
+        if not calls:
+            raise ValueError
         return Requests(
-            kind=message["kind"],
-            trace_id=message["trace_id"],
-            caller=message["caller"],
-            not_before=float(message["not_before"]),
-            requests=tuple(map(_parse_request, message["requests"])),
+            kind=_typed(message["kind"], str),
+            trace_id=_typed(message["trace_id"], str),
+            caller=_typed(message["caller"], str),
+            not_before=_typed(message["not_before"], int, float),
+            requests=calls,
         )
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError):
         raise InvalidRequestError("not a message that this service has written", field="requests") from None
 
 
 def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
     method, path = _METHODS[one["action"]]
+    ((key, ident),) = _typed(one["destination"], dict).items()
+    destination = {key: parse_id(ident, "requests")}
     request = GraphRequest(
         method=method,
-        path=path.format(**one["destination"]),
-        body=one["body"],
-        connection=one["connection"],
-        destination=one["destination"],
+        path=path.format(**destination),
+        body=_checked_body(one["body"]),
+        connection=_typed(one["connection"], str),
+        destination=destination,
         action=one["action"],
-        batch=one["batch"],
+        batch=_typed(one["batch"], int),
         numbers=range(len(one["body"]["payload"]["data"])),
     )
-    if (one["method"], one["path"]) != (request.method, request.path) or not request.body["session"]:
+    if (one["method"], one["path"]) != (request.method, request.path):
         raise ValueError
     return request
+
+
+def _checked_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *body* if its session is one and its rows fit its schema."""
+    for key, kind in _SESSION.items():
+        _typed(body["session"][key], kind)
+    width = len(_typed(body["payload"]["schema"], list))
+    rows = _typed(body["payload"]["data"], list)
+    if not rows or any(len(_typed(row, list)) != width for row in rows):
+        raise ValueError
+    return body
+
+
+_SESSION: Final[Mapping[str, type]] = {"session_id": int, "batch_seq": int, "last_batch_flag": bool}
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    """Return *value* if it is of one of *kinds*; of a number, true is none."""
+    if type(value) not in kinds:
+        raise TypeError
+    return value

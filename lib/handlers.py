@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -19,7 +21,7 @@ from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
 from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
-from lib.graph_request import parse_requests
+from lib.graph_request import GraphRequest, parse_requests
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
 from lib.relay_request import parse_json
@@ -86,7 +88,7 @@ class Relay:
         try:
             status, body, headers = self._receive(request, trace_id, started)
         except RelayError as error:
-            status, headers = error.status, {}
+            status, headers = error.status, _headers_of(error)
             body = Answer(outcome="rejected" if status < 500 else "failed", error=error).shown(
                 trace_id, now=self.clock.now(), elapsed_ms=self._since(started)
             )
@@ -108,9 +110,9 @@ class Relay:
     ) -> tuple[int, Mapping[str, object], dict[str, str]]:
         route, methods = _route(request.path)
         if route is None:
-            raise _NotFoundError("no such path")
+            raise NotFoundError("no such path")
         if request.method not in methods:
-            raise _MethodNotAllowedError("the method must be " + " or ".join(methods))
+            raise MethodNotAllowedError(methods)
         if route == "health":
             return HTTPStatus.OK, {"status": "ok"}, {}
         raw = _body_of(request)
@@ -219,7 +221,8 @@ class Relay:
         results = [Result(destination=request.destination) for request in message.requests]
         for pair in zip(results, message.requests, strict=True):
             sending.dispatch([pair])
-        everything_waits = len(sending.waiting) == len(message.requests)
+        # Counted in rows, since a call may have been made in parts.
+        everything_waits = _rows(request for request, _ in sending.waiting) == _rows(message.requests)
         if sending.waiting and not everything_waits and self.outside.queue is not None:
             sending.put_back(sending.waiting)
             sending.waiting.clear()
@@ -235,18 +238,18 @@ class Relay:
         return Rights(caller="pubsub") if caller is None else _rights(caller)
 
     def _bury(self, message: Message, error: RelayError, trace_id: str) -> bool:
-        """Put a message that can never succeed among the dead letters as it came."""
+        """Put a message that can never succeed among the dead letters as it came; without any it stays where it is."""
         self._log_error(error, trace_id)
         if self.outside.queue is None:
-            return True
+            return False
         try:
             data = decoded(message.data)
         except InvalidRequestError:
-            data = message.data if isinstance(message.data, bytes) else orjson.dumps(message.data, default=str)
+            # Not orjson: what a parser has let through, such as a lone surrogate, it would refuse.
+            data = message.data if isinstance(message.data, bytes) else json.dumps(message.data, default=str).encode()
         reason = f"{error.field}: {error.message}" if error.field else error.message
-        self.outside.queue.publish(
-            data or b"{}", dict(message.attributes) | {"reason": reason, "trace-id": trace_id}, dead_letter=True
-        )
+        attributes = _publishable(message.attributes) | {"reason": reason, "trace-id": trace_id}
+        self.outside.queue.publish(data or b"{}", attributes, dead_letter=True)
         return True
 
     def _log_error(self, error: RelayError, trace_id: str) -> None:
@@ -265,20 +268,39 @@ class Relay:
         return 1000 * (self.clock.monotonic() - started)
 
 
-class _NotFoundError(RelayError):
+class NotFoundError(RelayError):
+    """There is no such path."""
+
     status = HTTPStatus.NOT_FOUND
 
 
-class _MethodNotAllowedError(RelayError):
+class MethodNotAllowedError(RelayError):
+    """The path has other methods."""
+
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__("the method must be " + " or ".join(allowed))
+        self.allowed = allowed
 
-class _UnsupportedMediaTypeError(RelayError):
+
+class UnsupportedMediaTypeError(RelayError):
+    """The body is something else than plain JSON."""
+
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-class _TooLargeError(RelayError):
+class TooLargeError(RelayError):
+    """The body is larger than what Cloud Run takes."""
+
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def _headers_of(error: RelayError) -> dict[str, str]:
+    """Return what HTTP wants beside the status: RFC 9110, 15.5.2 and 15.5.6."""
+    if isinstance(error, MethodNotAllowedError):
+        return {"Allow": ", ".join(error.allowed)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
 
 
 _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {"audiences": ("POST",), "health": ("GET", "HEAD")}
@@ -293,15 +315,15 @@ def _route(path: str) -> tuple[str | None, tuple[str, ...]]:
 def _body_of(request: HTTPRequest) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
     if kind != "application/json":
-        raise _UnsupportedMediaTypeError("the content type must be application/json")
+        raise UnsupportedMediaTypeError("the content type must be application/json")
     if request.headers.get("content-encoding", "identity").strip().casefold() not in {"", "identity"}:
-        raise _UnsupportedMediaTypeError("the body must not be compressed")
+        raise UnsupportedMediaTypeError("the body must not be compressed")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
-        raise _TooLargeError("the body is larger than 32 MB")
+        raise TooLargeError("the body is larger than 32 MB")
     body = request.read_body()
     if len(body) > MAX_BODY_BYTES:
-        raise _TooLargeError("the body is larger than 32 MB")
+        raise TooLargeError("the body is larger than 32 MB")
     return body
 
 
@@ -342,6 +364,22 @@ def decoded(data: object) -> bytes:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidRequestError("not base64", field="message.data") from None
+
+
+def _rows(requests: Iterable[GraphRequest]) -> int:
+    return sum(len(request.rows) for request in requests)
+
+
+#: Names that the official publisher has for parameters of its own.
+_NOT_ATTRIBUTES: Final = frozenset({"topic", "data", "ordering_key", "retry", "timeout"})
+#: "Attributes per message: 100", two of which are ours. -- https://cloud.google.com/pubsub/quotas
+_MAX_ATTRIBUTES: Final = 98
+
+
+def _publishable(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes of a message that a message of ours can have: names in `goog` are Google's."""
+    free = (pair for pair in attributes.items() if pair[0] not in _NOT_ATTRIBUTES and not pair[0].startswith("goog"))
+    return dict(islice(free, _MAX_ATTRIBUTES))
 
 
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:

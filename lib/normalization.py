@@ -20,7 +20,7 @@ from datetime import date
 from typing import Final, Literal
 
 from lib import regions
-from lib.phone_numbers import e164_digits
+from lib.phone_numbers import e164_digits, settled
 
 DateOrder = Literal["mdy", "dmy"]
 
@@ -79,16 +79,26 @@ _LONGEST_BLANK: Final = max(map(len, BLANKS))
 _EDGES: Final = "".join(
     chr(point) for point in range(0x10000) if chr(point).isspace() or (unicodedata.category(chr(point)) in {"Cc", "Cf"})
 )
+_ASCII_EDGES: Final = "".join(filter(str.isascii, _EDGES))
 
 
 def clean(text: str) -> str:
     """Return *text* in NFC without surrounding space, seen or unseen; `""` if it says nothing."""
-    text = text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip(_EDGES)
+    text = text.strip(_ASCII_EDGES) if text.isascii() else unicodedata.normalize("NFC", text).strip(_EDGES)
     return "" if len(text) <= _LONGEST_BLANK and text.casefold() in BLANKS else text
 
 
+#: Letters to Unicode, apostrophes to those who write them: O'Brien has one hash, whichever of them a form lets through.
+_LETTER_APOSTROPHES: Final = frozenset(map(ord, "ʹʻʼʽˈ"))
+
+
 class _Keep(dict[int, int | str | None]):
-    """A translation table that learns, code point by code point, what stays; the rest is deleted."""
+    """
+    A translation table that learns, code point by code point, what stays; the rest is deleted.
+
+    Decimal digits of every script become ASCII. Of marks those stay that belong to letters: not the circle of a
+    keycap, nor the selector that gives an emoji its colours.
+    """
 
     def __init__(self, categories: str, *, space: str | None = None) -> None:
         super().__init__()
@@ -96,31 +106,42 @@ class _Keep(dict[int, int | str | None]):
         self._space = space
 
     def __missing__(self, point: int) -> int | str | None:
-        category = unicodedata.category(chr(point))
-        kept: int | str | None = point if category[0] in self._categories else None
-        if category[0] == "Z" or chr(point).isspace():
-            kept = self._space
-        self[point] = kept
+        self[point] = kept = self._kept(point, chr(point))
         return kept
+
+    def _kept(self, point: int, sign: str) -> int | str | None:
+        category = unicodedata.category(sign)
+        if category[0] == "Z" or sign.isspace():
+            return self._space
+        if category[0] not in self._categories or category == "Me" or point in _LETTER_APOSTROPHES:
+            return None
+        if category == "Mn" and "VARIATION SELECTOR" in unicodedata.name(sign, ""):
+            return None
+        return ord("0") + unicodedata.decimal(sign) if category == "Nd" else point
 
 
 _LETTERS: Final = _Keep("LM")
 _LETTERS_AND_DIGITS: Final = _Keep("LMN")
 _NAME: Final = _Keep("LMN", space=" ")
-_NO_SPACES_OR_DASHES: Final = _Keep("LMNS")
 _ASCII_PUNCTUATION: Final = string.punctuation.encode() + bytes(range(0x20)).translate(None, b"\t\n\v\f\r") + b"\x7f"
 _ASCII_NOT_LETTERS: Final = bytes(set(range(0x80)) - set(string.ascii_letters.encode()))
 
 
 def _filtered(text: str, kept: _Keep) -> str:
-    """Return *text* in lower case with only what *kept* keeps; composed again, since a mark may have lost its sign."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.lower()).translate(kept))
+    """
+    Return *text* in lower case with only what *kept* keeps, its words with one space between.
+
+    It is composed again, since a mark may have lost its sign; words of marks alone, once an emoji's, go too.
+    """
+    words = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.lower()).translate(kept)).split()
+    return " ".join([word for word in words if any(map(str.isalnum, word))])
 
 
 def _required(normal: str, reason: str) -> str:
+    """Return *normal*; `""` where it says nothing after all, as `(null)` without its signs does."""
     if not normal:
         raise UnusableValueError(reason)
-    return normal
+    return "" if normal in BLANKS else normal
 
 
 _ONE_AT = re.compile(r"[^@\s]+@[^@\s]+")
@@ -133,10 +154,9 @@ def email(text: str, _context: Context) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.lower())
 
 
-_NOT_DIGITS = re.compile(r"\D")
 #: E.164 has at most 15 digits; fewer than 7 are no subscriber anywhere.
 _POSSIBLE_DIGITS: Final = range(7, 16)
-_INTERNATIONAL = ("+", "＋", "00", "tel:+")
+_is_international = re.compile(r"[^\d+＋]*(?:[+＋]|[0０]{2})").match
 
 
 def phone(text: str, context: Context) -> str:
@@ -146,13 +166,13 @@ def phone(text: str, context: Context) -> str:
     The international form wins, then the row's country, then the connection's; a possible number is enough.
     """
     country = context.country or context.settings.default_country
-    if country is None and not text.startswith(_INTERNATIONAL):
+    if country is None and not _is_international(text):
         digits = "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdecimal()).lstrip("0")
         if len(digits) not in _POSSIBLE_DIGITS:
             raise UnusableValueError("not a phone number")
         context.doubts.add("no country is known for some numbers; they are taken to start with their country code")
         return digits
-    return _required(e164_digits(text, country and country.upper()) or "", "not a phone number")
+    return settled(_required(e164_digits(text, country and country.upper()) or "", "not a phone number"))
 
 
 def name(text: str, context: Context) -> str:
@@ -160,7 +180,7 @@ def name(text: str, context: Context) -> str:
     if text.isascii():
         normal = text.lower() if text.isalpha() else _without_ascii_punctuation(text)
     else:
-        normal = " ".join(_filtered(text, _NAME).split())
+        normal = _filtered(text, _NAME)
     if context.settings.name_spaces == "drop":
         normal = normal.replace(" ", "")
     return _required(normal, "no letters in it")
@@ -172,7 +192,7 @@ def _without_ascii_punctuation(text: str) -> str:
 
 def first_initial(text: str, context: Context) -> str:
     """The first letter of the name."""
-    return name(text, context)[0]
+    return name(text, context)[:1]
 
 
 def city(text: str, context: Context) -> str:
@@ -197,9 +217,12 @@ _ZIP_PLUS_4 = re.compile(r"\d{5}-\d{4}", re.ASCII)
 
 
 def zip_code(text: str, context: Context) -> str:
-    """Lower case without spaces and dashes; of US codes the first five digits."""
+    """Lower case without spaces, dashes and signs such as 〒; of US codes the first five digits."""
     country = context.country or context.settings.default_country
-    normal = _required(_filtered(text, _NO_SPACES_OR_DASHES), "no letters or digits in it")
+    is_plain = text.isascii() and text.isalnum()
+    normal = _required(
+        text.lower() if is_plain else _filtered(text, _LETTERS_AND_DIGITS), "no letters or digits in it"
+    )
     if country == "us" or (context.country is None and _ZIP_PLUS_4.fullmatch(text)):
         return normal[:5]
     return normal
@@ -213,15 +236,17 @@ def country(text: str, _context: Context) -> str:
 #: The words that forms and CRMs use, in the larger European languages. What is not here is not guessed:
 #: the initial of "masculino" is m, but so is that of "mujer", who is f.
 GENDER_WORDS: Final[Mapping[str, str]] = {
-    word: initial
+    word.casefold(): initial
     for initial, words in {
         "f": "f female woman women girl lady mrs ms miss w weiblich frau femme féminin feminin féminine mme madame "
-        "mademoiselle femenino femenina mujer señora sra femminile femmina donna signora feminino feminina mulher "
-        "senhora vrouw vrouwelijk mevrouw kvinna kvinnlig kvinde kvindelig kvinne kvinnelig nainen kobieta żeńska "
-        "pani žena nő ženský женский женщина жінка жіноча γυναίκα θήλυ femeie kadın",
-        "m": "m male man men boy mr männlich maennlich mann herr homme masculin monsieur masculino hombre señor "
-        "maschile maschio uomo signore homem senhor mannelijk meneer heer herre manlig mandlig mannlig mies "
-        "mężczyzna męska pan muž mužský férfi мужской мужчина чоловік чоловіча άνδρας άρρεν bărbat erkek",
+        "mademoiselle mlle femenino femenina mujer señora senora sra femminile femmina donna signora feminino feminina "
+        "mulher senhora vrouw vrouwelijk mevrouw mevr mw kvinna kvinnlig kvinde kvindelig kvinne kvinnelig nainen "
+        "kobieta żeńska pani žena nő ženský žensko женский женщина жен жена жінка жіноча γυναίκα θήλυ femeie kadın "
+        "bayan",
+        "m": "m male man men boy mr männlich maennlich mann herr homme masculin monsieur masculino hombre varón varon "
+        "señor senor sr maschile maschio uomo signore homem senhor mannelijk meneer heer dhr herre manlig mand mandlig "
+        "mannlig mies mężczyzna męska pan muž mužský muško férfi мужской мужчина муж мъж чоловік чоловіча άνδρας "
+        "άρρεν bărbat erkek bay",
     }.items()
     for word in words.split()
 }
@@ -235,7 +260,7 @@ def gender(text: str, context: Context) -> str:
 
 _ISO_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?", re.ASCII)
 _COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
-_LOCAL_DATE = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4})", re.ASCII)
+_LOCAL_DATE = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4})(?:[T, ]+\d{1,2}:.*)?", re.ASCII)
 _MONTHS: Final = 12
 #: "Year 1900 to the current year".
 _FIRST_YEAR: Final = 1900

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from lib.errors import InvalidRequestError
-from lib.identifiers import AUDIENCE_KEYS, LOOKALIKE_VALUE
+from lib.identifiers import AUDIENCE_KEYS, LOOKALIKE_VALUE, NOT_IDENTIFYING
 from lib.report import Report
 
 _ORDER: Final = {key: position for position, key in enumerate(AUDIENCE_KEYS)}
-#: The only key whose value is a list by itself.
-_LIST_VALUED: Final = "DATA_PROCESSING_OPTIONS"
 #: More columns than this are a mistake, and each costs time.
 _MAX_COLUMNS: Final = 100
 
@@ -27,25 +25,43 @@ class People:
     """
 
     schema: tuple[str, ...]
-    rows: Sequence[object]
+    rows: Sequence[object] = field(repr=False)
 
     def chunk(self, start: int, size: int, report: Report) -> Chunk:
         """Return the rows from *start* as columns; those of a wrong length or kind are reported and left out."""
-        rows = self.rows[start : start + size]
+        rows: Sequence[Any] = self.rows[start : start + size]
         width = len(self.schema)
-        if set(map(type, rows)) == {list} and set(map(len, rows)) == {width}:  # type: ignore[arg-type]
-            return Chunk(range(start, start + len(rows)), list(zip(*rows, strict=True)))  # type: ignore[call-overload]
+        kinds = set(map(type, rows))
+        if kinds == {list} and set(map(len, rows)) == {width}:
+            return Chunk(range(start, start + len(rows)), list(zip(*rows, strict=True)))
+        if kinds == {dict} and (columns := self._columns(rows)) is not None:
+            return Chunk(range(start, start + len(rows)), columns)
         numbers, kept = [], []
+        objects = _Objects(self.schema, report)
         for number, row in zip(count(start), rows):
-            if (cells := self._cells(number, row, report)) is not None:
+            cells = objects.cells(number, row) if isinstance(row, Mapping) else self._cells(number, row, report)
+            if cells is not None:
                 numbers.append(number)
                 kept.append(cells)
         return Chunk(numbers, list(zip(*kept, strict=True)) or [()] * width)
 
+    def _columns(self, rows: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]] | None:
+        """Return the columns of objects whose keys each have one spelling, one column and one value; else None."""
+        spellings = set[str]().union(*rows)
+        spelled = {canonical(key): key for key in spellings}
+        if len(spelled) < len(spellings) or len(set(self.schema)) < len(self.schema) or spelled.keys() - self.schema:
+            return None
+        columns = []
+        for key in self.schema:
+            spelling = spelled.get(key, key)
+            column = tuple([row.get(spelling) for row in rows])
+            if key not in NOT_IDENTIFYING and list in set(map(type, column)):
+                return None
+            columns.append(column)
+        return columns
+
     def _cells(self, number: int, row: object, report: Report) -> Sequence[object] | None:
         width = len(self.schema)
-        if isinstance(row, Mapping):
-            return self._from_object(number, row, report)
         if isinstance(row, list) and len(row) == width:
             return row
         if isinstance(row, list):
@@ -56,24 +72,37 @@ class People:
             report.reject_row(number, "not a list or object")
         return None
 
-    def _from_object(self, number: int, row: Mapping[str, object], report: Report) -> list[object]:
-        cells: list[object] = [None] * len(self.schema)
-        places = self._places()
-        for key, value in row.items():
-            name = canonical(key)
-            free = places.get(name, [])
-            values = _values(name, value)
+
+class _Objects:
+    """Reads objects one by one, in whichever form; those of one form throughout go by `People._columns`."""
+
+    def __init__(self, schema: Sequence[str], report: Report) -> None:
+        self._width = len(schema)
+        self._report = report
+        self._names: dict[str, str] = {}
+        self._places: dict[str, list[int]] = {}
+        for place, key in enumerate(schema):
+            self._places.setdefault(key, []).append(place)
+
+    def cells(self, number: int, row: Mapping[str, object]) -> list[object]:
+        """Return the cells of an object in the order of the schema; what has no column is reported."""
+        cells: list[object] = [None] * self._width
+        for name, values in self._by_name(row).items():
+            free = self._places.get(name, [])
             if len(values) > len(free):
-                report.reject_cell(number, name if name in AUDIENCE_KEYS else None, "has no column in the schema")
+                self._report.reject_cell(number, name if name in AUDIENCE_KEYS else None, "has no column in the schema")
             for place, one in zip(free, values, strict=False):
                 cells[place] = one
         return cells
 
-    def _places(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        for place, key in enumerate(self.schema):
-            places.setdefault(key, []).append(place)
-        return places
+    def _by_name(self, row: Mapping[str, object]) -> dict[str, Sequence[object]]:
+        """Return the values by key; two spellings of a key are one key with the values of both."""
+        found: dict[str, Sequence[object]] = {}
+        for key, value in row.items():
+            name = self._names.get(key) or self._names.setdefault(key, canonical(key))
+            values = _values(name, value)
+            found[name] = [*found[name], *values] if name in found else values
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +110,7 @@ class Chunk:
     """Some rows as columns: *numbers* are the rows' numbers in the request, *columns* follow the schema."""
 
     numbers: Sequence[int]
-    columns: list[tuple[object, ...]]
+    columns: list[tuple[object, ...]] = field(repr=False)
 
 
 def canonical(key: str) -> str:
@@ -123,17 +152,26 @@ def _from_table(users: Mapping[str, object]) -> People:
 
 
 def _from_objects(rows: Sequence[object], *, field: str) -> People:
-    widths: dict[str, int] = {}
-    for row in _some(rows, field):
-        if not isinstance(row, Mapping):
-            if field == "user":
-                raise InvalidRequestError("must be an object", field=field)
-            continue
-        for key, value in row.items():
-            name = canonical(key)
-            widths[name] = max(widths.get(name, 1), len(_values(name, value)))
-    names = sorted(widths, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    return people_of({name: widths[name] for name in names}, rows, field=field)
+    objects = [row for row in _some(rows, field) if isinstance(row, Mapping)]
+    if not objects and field == "user":
+        raise InvalidRequestError("must be an object", field=field)
+    spelled: dict[str, list[str]] = {}
+    for key in set[str]().union(*objects):
+        spelled.setdefault(canonical(key), []).append(key)
+    names = sorted(spelled, key=lambda name: _ORDER.get(name, len(_ORDER)))
+    return people_of({name: _width(objects, name, spelled[name]) for name in names}, rows, field=field)
+
+
+def _width(objects: Sequence[Mapping[str, object]], name: str, spellings: Sequence[str]) -> int:
+    """Return how many columns a key needs: as many as its values in the object that has the most."""
+    if name in NOT_IDENTIFYING:
+        return 1
+    if len(spellings) > 1:
+        counts = [sum(len(_values(name, row[key])) for key in spellings if key in row) for row in objects]
+    else:
+        key = spellings[0]
+        counts = [len(value) for row in objects if isinstance(value := row.get(key), list)]
+    return max(counts, default=1) or 1
 
 
 def people_of(widths: Mapping[str, int], rows: Sequence[object], *, field: str) -> People:
@@ -145,13 +183,15 @@ def people_of(widths: Mapping[str, int], rows: Sequence[object], *, field: str) 
 
 
 def _values(name: str, value: object) -> Sequence[object]:
-    return value if isinstance(value, list) and name != _LIST_VALUED else (value,)
+    return value if isinstance(value, list) and name not in NOT_IDENTIFYING else (value,)
 
 
 def _known(keys: Iterable[object], field: str) -> tuple[str, ...]:
     schema = tuple(_key(key, position, field) for position, key in enumerate(keys))
     if set(schema) == {LOOKALIKE_VALUE}:
         raise InvalidRequestError("LOOKALIKE_VALUE cannot be the only key", field=field)
+    if any(schema.count(key) > 1 for key in NOT_IDENTIFYING):
+        raise InvalidRequestError("holds a key twice that can only have one value", field=field)
     if len(schema) > _MAX_COLUMNS:
         raise InvalidRequestError(f"more than {_MAX_COLUMNS} columns", field=field)
     return schema

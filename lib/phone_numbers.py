@@ -104,6 +104,22 @@ def e164_digits(text: str, region: str | None) -> str | None:
     return _read_by_library(international_form(text, region), region) if digits == _UNUSUAL else digits
 
 
+def settled(digits: str) -> str:
+    """
+    Return the E.164 digits in which reading *digits* (with a plus) again and again ends.
+
+    The library strips one national prefix a reading from numbers that are possible without being valid, so that its
+    own answer can change when it is read once more. A valid number stays as it is.
+    """
+    plan = _plan_of_country_code(digits[:3])
+    while plan is not None:
+        again = _possible(plan, digits[plan.code_length :])
+        if again is None or again == digits:
+            break
+        digits = again
+    return digits
+
+
 def falls_back(text: str, region: str | None) -> bool:
     """Tell whether *text* is in no usual form, so that the library reads it, at ten times the cost."""
     return _read(text, region) == _UNUSUAL
@@ -115,11 +131,11 @@ def international_form(text: str, region: str | None = None) -> str:
 
     - `00`, `+00` and longer runs of zeros become `+`, in every region. Some regions dial abroad with a longer
       prefix that starts so (`0011` in Australia, `001` in Singapore): it is left to the library where only
-      that reading gives a valid number.
+      that reading gives a possible number, or a valid one if both are possible.
     - A `(0)` after the country code is for callers inside the country. Where zero is the national prefix
       (`+49 (0)170`, `+44 (0)20`) the library drops it; where it is not, the library keeps it as a digit.
       That is right for `+39 (0)6`, since Italian area codes keep their zero abroad, and wrong for
-      `+48 (0)22` or `+39 (0)335`. So it goes where the number is valid only without it.
+      `+48 (0)22` or `+39 (0)335`. So it goes where the number is possible, or valid, only without it.
     - Meta's own form has no plus. With the region of the number the library understands that, save where the
       digits could be a national number too: it reads `4915112345678` as the German `(0491) 5112345678`.
       Such a number is written with its national prefix; so without one, the country code is what it seems
@@ -146,18 +162,25 @@ def _rewritten(text: str, region: str | None) -> str:
         zero = _zero_in_parentheses(text)
         if zero is not None and _keeps_zero(zero[1]):
             without = text[: zero.start(2)] + text[zero.end() :]
-            if not _is_valid(text, region) and _is_valid(without, region):
-                return without
+            return without if _is_better(without, text, region) else text
     return text
 
 
 def _reads_otherwise(text: str, form: str, region: str | None) -> bool:
-    """Tell whether *text* is valid only as *region* itself dials abroad: with `00` and more digits."""
+    """Tell whether *text* is a number only as *region* itself dials abroad: with `00` and more digits."""
     home = _plan_of_region(region)
     if home is None or home.international_start == "00":
         return False
     prefix = home.international_prefix(_digits(text))
-    return prefix is not None and prefix.end() > 2 and not _is_valid(form, region) and _is_valid(text, region)
+    return prefix is not None and prefix.end() > 2 and _is_better(text, form, region)
+
+
+def _is_better(text: str, other: str, region: str | None) -> bool:
+    """Tell whether only *text*, as it stands, is a possible number; or only it a valid one, if both are."""
+    digits, other_digits = (_read_form(form, region) for form in (text, other))
+    if digits is None or other_digits is None:
+        return digits is not None
+    return _is_valid(digits) and not _is_valid(other_digits)
 
 
 def _lacks_plus(digits: str, home: _Plan) -> bool:
@@ -165,7 +188,8 @@ def _lacks_plus(digits: str, home: _Plan) -> bool:
     return (
         digits.startswith(home.bare_code)
         and home.is_national_number(digits) is not None
-        and _is_valid(f"+{digits}", None)
+        and _read(f"+{digits}", None) == digits
+        and _is_valid(digits)
     )
 
 
@@ -202,6 +226,11 @@ def _read(text: str, region: str | None, *, is_rewritten: bool = False) -> str |
         return _UNUSUAL if plan is None else _possible(plan, digits[plan.code_length :])
     home = _plan_of_region(region)
     return None if home is None else _read_from(home, digits)
+
+
+def _read_form(form: str, region: str | None) -> str | None:
+    digits = _read(form, region, is_rewritten=True)
+    return _read_by_library(form, region) if digits == _UNUSUAL else digits
 
 
 def _read_from(home: _Plan, digits: str) -> str | None:
@@ -266,13 +295,23 @@ def _read_by_library(text: str, region: str | None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
 
 
-def _is_valid(text: str, region: str | None) -> bool:
+def _is_valid(digits: str) -> bool:
+    """Tell whether *digits*, which are E.164, are in use somewhere, as far as the library knows."""
     import phonenumbers  # noqa: PLC0415 - on first use
 
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(text, region))
-    except phonenumbers.NumberParseException:
+    plan = _plan_of_country_code(digits[:3])
+    if plan is None:
         return False
+    number = digits[plan.code_length :]
+    zeros = len(number) - len(number.lstrip("0"))
+    return phonenumbers.is_valid_number(
+        phonenumbers.PhoneNumber(
+            country_code=int(plan.country_code),
+            national_number=int(number),
+            italian_leading_zero=zeros > 0,
+            number_of_leading_zeros=max(zeros, 1),
+        )
+    )
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -92,9 +92,12 @@ class SideBySide:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="side-by-side")
 
     def __call__(self, calls: Sequence[Callable[[], _T]]) -> list[_T]:
-        """Run *calls*; the last one in this thread, so that a single one costs no thread."""
+        """Run *calls*; the last one in this thread, so that a single one costs no thread. All end before it returns."""
         futures = [self._pool.submit(call) for call in calls[:-1]]
-        last = [call() for call in calls[-1:]]
+        try:
+            last = [call() for call in calls[-1:]]
+        finally:
+            wait(futures)
         return [future.result() for future in futures] + last
 
 

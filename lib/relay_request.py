@@ -94,7 +94,10 @@ class AudienceRequest:
 
 def parse_json(body: bytes) -> dict[str, object]:
     """
-    Return the JSON object that *body* is: UTF-8, no NaN, no lone surrogates, nested at most 1,024 deep.
+    Return the JSON object that *body* is: UTF-8 without a byte order mark, nested at most 1,024 deep.
+
+    NaN, numbers beyond a double and lone surrogates are refused. Of a key that stands twice the last counts. A whole
+    number beyond 64 bits is read as a double, and is no id.
 
     Raises:
         InvalidRequestError: It is something else.
@@ -224,7 +227,7 @@ def parse_options(asked: Asked) -> Options:
         optimistic=asked.flag("optimistic"),
         debug=asked.flag("debug"),
         dry_run=asked.flag("dry_run"),
-        data_processing=_data_processing(asked.mapping("data_processing"), common),
+        data_processing=_data_processing(asked.mapping("data_processing") or {}, common),
     )
 
 
@@ -249,15 +252,16 @@ def _required(consent: Asked) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-#: Where events hold the US privacy string.
-_US_PRIVACY_KEYS: Final = ("us_privacy", "usprivacy", "us_privacy_string")
+#: Where events hold a US privacy string or one of the GPP: under the IAB's names for URL parameters (`us_privacy`,
+#: `gpp`), which the clients of server-side GTM take over as keys, or as consent platforms' variables call them.
+#: The GA4 client sends neither.
+_US_PRIVACY_KEYS: Final = ("us_privacy", "usprivacy", "us_privacy_string", "gpp", "gpp_string")
 
 
-def _data_processing(stated: Mapping[str, object] | None, event: CommonEvent | None) -> DataProcessing | None:
-    if stated is None:
-        opted_out = event is not None and any(opts_out_of_sale(event.get(key)) for key in _US_PRIVACY_KEYS)
-        return DataProcessing(options=("LDU",)) if opted_out else None
-    options = options_of(stated.get("options") or [])
+def _data_processing(stated: Mapping[str, object], event: CommonEvent | None) -> DataProcessing | None:
+    """Return what the caller states; a person's own opt-out counts where the caller states no option."""
+    opted_out = event is not None and any(opts_out_of_sale(event.get(key)) for key in _US_PRIVACY_KEYS)
+    options = options_of(stated.get("options") or (["LDU"] if opted_out else []))
     country = country_number(stated.get("country") or 0)
     state = state_number(stated.get("state") or 0)
     for key, value in (("options", options), ("country", country), ("state", state)):
@@ -273,7 +277,8 @@ def _destinations(asked: Asked, action: AudienceAction) -> tuple[Destination, ..
     if not isinstance(value, list) or not value:
         raise InvalidRequestError("must be a list of destinations", field="destinations")
     destinations = tuple(_destination(one, f"destinations[{place}]", action) for place, one in enumerate(value))
-    if len(set(destinations)) != len(destinations):
+    # Whether an audience is value-based does not make it another one.
+    if len({replace(one, value_based=False) for one in destinations}) != len(destinations):
         raise InvalidRequestError("names a destination twice", field="destinations")
     return destinations
 
@@ -283,8 +288,8 @@ def _destination(value: object, field: str, action: AudienceAction) -> Destinati
         raise InvalidRequestError("must be an object", field=field)
     connection = parse_connection(value.get("connection"), f"{field}.connection")
     if action == "remove_from_all":
-        account = parse_id(value.get("ad_account_id"), f"{field}.ad_account_id")
-        return Destination(ad_account_id=account.removeprefix("act_"), connection=connection)
+        account = parse_id(value.get("ad_account_id"), f"{field}.ad_account_id").removeprefix("act_")
+        return Destination(ad_account_id=parse_id(account, f"{field}.ad_account_id"), connection=connection)
     value_based = _within(field, lambda: Asked(value).flag("value_based"))
     audience = parse_id(value.get("audience_id"), f"{field}.audience_id")
     return Destination(audience_id=audience, connection=connection, value_based=value_based)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,18 +14,21 @@ from lib.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a value counts as current: a new version is in use after that, or at once when Meta answers 190.
+#: Seconds for which a value counts as current: a new version is in use after that, or at once when Meta answers 190,
+#: and a version that is disabled is in use no longer.
 TIME_TO_LIVE: Final = 300.0
 #: Seconds between two forced readings of one secret: a token that stays wrong must not become a storm.
 _BETWEEN_REFRESHES: Final = 30.0
-_TIMEOUT_S: Final = 5.0
 _FROM_ENVIRONMENT: Final = "env:"
+#: The secret or version is not there, is disabled, or may not be read; whatever else fails is an outage.
+_REFUSALS: Final = frozenset({400, 403, 404})
 
 
 @dataclass(slots=True)
 class _Remembered:
     value: bytes = field(repr=False)
     read_at: float
+    forced_at: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -35,11 +39,13 @@ class SecretManager:
     Args:
         client: Makes the official client, on first use.
         environ: Where `env:NAME` is looked up.
+        timeout_s: Seconds for one reading, retries included.
     """
 
     client: Callable[[], Any]
     environ: Mapping[str, str] = field(repr=False)
     clock: Clock
+    timeout_s: float = 5.0
     _remembered: dict[str, _Remembered] = field(default_factory=dict, repr=False)
     _locks: dict[str, Lock] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
@@ -49,22 +55,30 @@ class SecretManager:
         if name.startswith(_FROM_ENVIRONMENT):
             return self._from_environment(name.removeprefix(_FROM_ENVIRONMENT))
         known = self._remembered.get(name)
-        if known and self._age(known) < (_BETWEEN_REFRESHES if refresh else TIME_TO_LIVE):
+        if known and self._is_current(known, refresh=refresh):
             return known.value
         with self._lock_of(name):
             known = self._remembered.get(name)
-            if known and self._age(known) < (_BETWEEN_REFRESHES if refresh else TIME_TO_LIVE):
+            if known and self._is_current(known, refresh=refresh):
                 return known.value
-            return self._read(name, known)
+            return self._read(name, known, refresh=refresh)
 
-    def _read(self, name: str, known: _Remembered | None) -> bytes:
+    def _is_current(self, known: _Remembered, *, refresh: bool) -> bool:
+        now = self.clock.monotonic()
+        return now - known.forced_at < _BETWEEN_REFRESHES if refresh else now - known.read_at < TIME_TO_LIVE
+
+    def _read(self, name: str, known: _Remembered | None, *, refresh: bool) -> bytes:
+        # Who has an older value need not wait for a second try.
+        retry = None if known else _retry(self.timeout_s)
         try:
-            value = _checked(self.client().access_secret_version(name=name, timeout=_TIMEOUT_S), name)
+            answer = self.client().access_secret_version(name=name, retry=retry, timeout=self.timeout_s)
+            value = _checked(answer, name)
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises whatever its transport does
             kind = type(error).__name__
-            if known is None:
+            if known is None or getattr(error, "code", None) in _REFUSALS:
+                self._remembered.pop(name, None)
                 raise ConfigurationError(
                     f"the secret {name} cannot be read ({kind})",
                     process="authenticate",
@@ -74,24 +88,29 @@ class SecretManager:
                 ) from None
             logger.warning("the secret %s cannot be read again (%s); the older value is used", name, kind)
             value = known.value
-        self._remembered[name] = _Remembered(value, self.clock.monotonic())
+        now = self.clock.monotonic()
+        self._remembered[name] = _Remembered(value, now, now if refresh else known.forced_at if known else -math.inf)
         return value
 
     def _from_environment(self, name: str) -> bytes:
-        if name not in self.environ:
+        if not self.environ.get(name):
             raise ConfigurationError(
                 f"the environment has no {name}",
                 process="authenticate",
                 action=f"Set {name}, or name a secret.",
             )
-        return self.environ[name].encode()
-
-    def _age(self, known: _Remembered) -> float:
-        return self.clock.monotonic() - known.read_at
+        return self.environ[name].encode("utf-8", "surrogateescape")
 
     def _lock_of(self, name: str) -> Lock:
         with self._lock:
             return self._locks.setdefault(name, Lock())
+
+
+def _retry(timeout_s: float) -> Any:
+    """Return when a reading is tried again; the client's own way of it goes on for a minute."""
+    from google.api_core.retry import Retry  # noqa: PLC0415 - comes with the client, on first use
+
+    return Retry(initial=0.1, maximum=1.0, timeout=timeout_s)
 
 
 def _checked(response: Any, name: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.phone_numbers import e164_digits, falls_back, international_form
+from lib.phone_numbers import e164_digits, falls_back, international_form, settled
 from tests.fuzz.comparison import compare, library_digits
 from tests.fuzz.phone_texts import REGIONS, usual_texts
 
@@ -179,6 +179,19 @@ def test_normalizing_twice_changes_nothing(region: str, elsewhere: str | None) -
     assert digits is not None
     assert digits == e164_digits(f"+{digits}", elsewhere)
     assert digits == e164_digits(digits, region)
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{4,14}", fullmatch=True))
+def test_what_is_settled_stays_so(text: str) -> None:
+    """Also where the library would go on stripping national prefixes, one a reading."""
+    if digits := e164_digits(text, None):
+        once = settled(digits)
+        again = e164_digits(f"+{once}", None)
+        assert again is None or once == settled(again)
+
+
+def test_a_number_that_is_possible_only_is_settled() -> None:
+    assert settled("440685137438") == "44685137438"
 
 
 def test_few_usual_texts_fall_back() -> None:

@@ -200,6 +200,7 @@ _MARKETS: Final = {
 #: Languages of people who have moved.
 _ELSEWHERE: Final = ("ru", "el", "ar", "zh", "tr", "pl", "es", "hi")
 
+_DISTRICTS: Final = (*range(1, 21), "Centre", "Nord", "Süd", "East", "Hills", "(Mitte)", "II", "b. M.")
 _GENDERS: Final = ("f", "m", "F", "M", "female", "male", "Female", "MALE", "w", "Frau", "Herr", "mujer", "d", "unknown")
 _MAIL: Final = (
     "gmail.com",
@@ -213,10 +214,13 @@ _MAIL: Final = (
 )
 
 
+_FLATNESS: Final = 3.0
+
+
 @cache
 def _by_zipf(count: int) -> list[float]:
-    """Return running totals of 1, 1/2, 1/3, ...: how often each of *count* values comes."""
-    return list(accumulate(1 / rank for rank in range(1, count + 1)))
+    """Return running totals of Zipf-Mandelbrot's law: how often each of *count* values comes."""
+    return list(accumulate(1 / (rank + _FLATNESS) for rank in range(1, count + 1)))
 
 
 def _one_of(random: Random, values: Sequence[str]) -> str:
@@ -232,16 +236,21 @@ def _joined(random: Random, parts: tuple[Sequence[str], Sequence[str]]) -> str:
 def _first_name(random: Random, language: _Language) -> str:
     first = _one_of(random, language.first)
     chance = random.random()
-    if chance < 0.14:
+    if chance < 0.36:
         return f"{first}{random.choice((' ', '-'))}{_one_of(random, language.first)}"
-    if chance < 0.20:
+    if chance < 0.5:
         return f"{first} {random.choice('ABCDEFGHJKLMNPRST')}."
     return first
 
 
 def _last_name(random: Random, language: _Language) -> str:
     last = _joined(random, language.last)
-    return f"{last}-{_joined(random, language.last)}" if random.random() < 0.06 else last
+    return f"{last}-{_joined(random, language.last)}" if random.random() < 0.4 else last
+
+
+def _city(random: Random, language: _Language) -> str:
+    city = _joined(random, language.places)
+    return f"{city} {random.choice(_DISTRICTS)}" if random.random() < 0.25 else city
 
 
 #: How many of a hundred values are written so.
@@ -265,6 +274,11 @@ def _styled(random: Random, text: str) -> str:
     return style(text)
 
 
+def _rarely_styled(random: Random, text: str) -> str:
+    """Return what is chosen from a list more often than typed."""
+    return _styled(random, text) if random.random() < 0.2 else text
+
+
 def _filled(random: Random, form: str) -> str:
     """Return *form* with digits for `9` and letters for `A`."""
     kinds = {"9": "0123456789", "A": "ABCDEFGHJKLMNPRSTUWXYZ"}
@@ -276,7 +290,7 @@ def _address(random: Random, first: str, last: str) -> str:
     return f"{name}{random.getrandbits(20)}@{_one_of(random, _MAIL)}"
 
 
-def _gen_person(random: Random, phone: str, region: str) -> Row:
+def _person(random: Random, phone: str, region: str) -> Row:
     market = _MARKETS[region]
     language = _LANGUAGES[random.choice(_ELSEWHERE) if random.random() < 0.08 else market.language]
     home = _LANGUAGES[market.language]
@@ -288,10 +302,10 @@ def _gen_person(random: Random, phone: str, region: str) -> Row:
         int(phone) if phone.isascii() and phone.isdigit() and random.random() < 0.1 else phone,
         _styled(random, first),
         _styled(random, last),
-        _styled(random, _joined(random, home.places)),
-        _styled(random, _one_of(random, market.states)) if market.states else "",
+        _styled(random, _city(random, home)),
+        _rarely_styled(random, _one_of(random, market.states)) if market.states else "",
         _styled(random, _filled(random, market.zip_form)),
-        _styled(random, _one_of(random, market.countries)) if random.random() < 0.2 else region,
+        region if random.random() < 0.6 else _rarely_styled(random, _one_of(random, market.countries)),
         _one_of(random, _GENDERS),
         str(random.randint(1935, 2007)),
         f"{random.randint(1, 12):{random.choice(('', '02'))}}",
@@ -315,7 +329,7 @@ def people(seed: int, count: int) -> Iterator[Row]:
     """Yield *count* rows in the order of FIELDS; the same ones for the same seed."""
     random = Random(seed)
     for phone, region in usual_texts(seed, count):
-        row = _gen_person(random, phone, region)
+        row = _person(random, phone, region)
         if random.random() < HASHED_PEOPLE:
             row = _hashed(random, row)
         yield [random.choice(_BLANKS) if random.random() < BLANK_VALUES else value for value in row]

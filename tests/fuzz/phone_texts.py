@@ -267,7 +267,8 @@ _WRITINGS: tuple[tuple[int, Callable[[str, str, str], str]], ...] = (
     (50, lambda e164, _i, _n: e164[1:]),
     (40, lambda _e, abroad, _n: "00" + abroad[1:]),
     (30, lambda _e, _i, home: home.replace(" ", ".").replace("-", ".")),
-    (30, lambda _e, abroad, _n: abroad.replace(" ", " (0)", 1)),
+    # Nobody writes +1 (0).
+    (30, lambda _e, abroad, _n: abroad if abroad.startswith("+1 ") else abroad.replace(" ", " (0)", 1)),
     (5, lambda _e, _i, home: home + " x12"),
     (10, lambda _e, _i, home: home + " ext. 345"),
     (5, lambda _e, _i, home: home + "#9"),
