@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import orjson
 
+from lib.admission import Admission, why_withheld, withheld_columns
 from lib.audiences import Batch, Policy, build_batches, for_destination
 from lib.authentication import Rights
 from lib.config import Config, Connection
-from lib.consent import Verdict, stated_signals, weigh
+from lib.consent import Verdict
 from lib.errors import InvalidRequestError, NobodyToSendError
 from lib.graph_request import GraphRequest, audience_call, session
-from lib.normalization import Settings
 from lib.outcomes import Answer, Result, together
-from lib.relay_request import AudienceRequest, Destination, Options, parse_audience_request
+from lib.relay_request import AudienceRequest, Destination, parse_audience_request
 from lib.report import Report
-from lib.sending import Mode, Origin, Outside, Sending
+from lib.sending import Origin, Outside, Sending
 
 KIND = "audiences"
 
@@ -54,6 +53,10 @@ class AudienceFlow:
     outside: Outside
     bury: bool = False
 
+    @property
+    def _admission(self) -> Admission:
+        return Admission(self.config, self.outside)
+
     def run(self, body: Mapping[str, object], *, rights: Rights, origin: Origin) -> tuple[Answer, Sending]:
         """
         Do what *body* asks for.
@@ -63,10 +66,16 @@ class AudienceFlow:
         """
         request = parse_audience_request(body)
         ways = self._ways(request)
-        self._authorize(request, ways, rights)
+        self._admission.authorize(
+            rights,
+            request.options,
+            actions=[request.action, "remove"] if request.options.on_denied_remove else [request.action],
+            names={way.connection.name for way in ways},
+            configured=self.config.consent.audiences,
+        )
         report = Report(warnings=dict.fromkeys(request.warnings))
         sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug, bury=self.bury)
-        sending.mode = self._mode(request.options, report)
+        sending.mode = self._admission.mode(request.options, report)
         verdict = self._verdict(request)
         if verdict.withdrawn and request.options.on_denied_remove and not _is_preview(request):
             request, verdict = request.as_removal(), Verdict()
@@ -81,53 +90,27 @@ class AudienceFlow:
         """Find each destination's connection; without destinations the connection's own is meant."""
         destinations = request.destinations
         if not destinations:
-            own = self._connection(request.options.connection, "connection").ad_account_id
+            own = self._admission.connection(request.options.connection, "connection").ad_account_id
             if request.action != "remove_from_all" or own is None:
                 raise InvalidRequestError("is missing", field="destinations")
             destinations = (Destination(ad_account_id=own),)
         return [
             _Way(
                 destination,
-                self._connection_of(destination, request, place),
+                self._admission.connection_of(destination.connection, request.options, place),
                 Result(destination=destination.shown()),
             )
             for place, destination in enumerate(destinations)
         ]
 
-    def _connection_of(self, destination: Destination, request: AudienceRequest, place: int) -> Connection:
-        if destination.connection is not None:
-            return self._connection(destination.connection, f"destinations[{place}].connection")
-        return self._connection(request.options.connection, "connection")
-
-    def _connection(self, name: str | None, where: str) -> Connection:
-        connection = self.config.connections.get(name or self.config.default_connection or "")
-        if connection is None:
-            raise InvalidRequestError("is not configured" if name else "is missing", field=where)
-        return connection
-
-    def _authorize(self, request: AudienceRequest, ways: Sequence[_Way], rights: Rights) -> None:
-        names = {way.connection.name for way in ways}
-        rights.check(action=request.action, connections=names)
-        if request.options.on_denied_remove:
-            rights.check(action="remove", connections=names)
-        if request.options.required is not None:
-            rights.check_consent(asked=request.options.required, configured=self.config.consent.audiences)
-
-    def _mode(self, options: Options, report: Report) -> Mode:
-        if options.dry_run:
-            return "show"
-        if options.optimistic and self.outside.queue is None:
-            report.warn("optimistic: no queue is configured; the request is done at once")
-        return "queue" if options.optimistic and self.outside.queue is not None else "send"
-
     def _verdict(self, request: AudienceRequest) -> Verdict:
         """Removing needs no consent; adding needs each required signal."""
         if request.action != "add":
             return Verdict()
-        options = request.options
-        required = self.config.consent.audiences if options.required is None else options.required
-        stated = stated_signals(options.event.get if options.event else None, options.state)
-        return weigh(required, stated, absent=self.config.consent.absent)
+        event = request.options.event
+        return self._admission.verdict(
+            request.options, event.get if event else None, configured=self.config.consent.audiences
+        )
 
     def _withhold(
         self, request: AudienceRequest, ways: Sequence[_Way], report: Report, sending: Sending, verdict: Verdict
@@ -141,29 +124,17 @@ class AudienceFlow:
                     action=request.action,
                     connection=way.connection.name,
                     rows_received=len(request.people.rows),
-                    consent_missing=", ".join(verdict.missing) or None,
+                    **withheld_columns(verdict),
                 )
-        if verdict.missing:
-            report.warn("consent is missing: " + ", ".join(verdict.missing))
-        else:
-            report.warn("GTM's preview monitor: nothing is sent")
+        report.warn(why_withheld(verdict))
         return Answer(outcome="withheld", results=[way.result for way in ways], report=report)
 
     def _by_policy(self, request: AudienceRequest, ways: Sequence[_Way]) -> list[tuple[Policy, list[_Way]]]:
         """Part the destinations by how their connections want identifiers read; each part is built once."""
         parts: list[tuple[Policy, list[_Way]]] = []
-        today = datetime.fromtimestamp(self.outside.clock.now(), UTC).date()
         for way in ways:
             policy = Policy(
-                settings=Settings(
-                    today=today,
-                    default_country=way.connection.default_country,
-                    date_order=way.connection.date_order,
-                    hash_external_id=way.connection.external_id == "hash",
-                    name_spaces=way.connection.name_spaces,
-                    city_marks=way.connection.city_marks,
-                    gender_words=way.connection.gender_words,
-                ),
+                settings=self._admission.settings(way.connection),
                 minimum_identifiers=self.config.minimum_identifiers,
                 data_processing=request.options.data_processing if request.action == "add" else None,
             )
@@ -230,7 +201,13 @@ class AudienceFlow:
             for number in sorted(set(way.result.invalid_rows)):
                 report.reject_cell(number, None, "Meta counts it as invalid", audience_id=way.destination.audience_id)
             if sending.mode != "show":
-                self._log_rejects(request, way, sending)
+                sending.log_rejects(
+                    way.result,
+                    way.report,
+                    way.destination.audience_id,
+                    action=request.action,
+                    connection=way.connection.name,
+                )
             if not way.result.parts:
                 way.result.parts.append("rejected")
         results = [way.result for way in ways]
@@ -241,27 +218,6 @@ class AudienceFlow:
         if outcome == "delivered" and report.rows:
             outcome = "partial"
         return Answer(outcome=outcome, results=results, report=report)
-
-    def _log_rejects(self, request: AudienceRequest, way: _Way, sending: Sending) -> None:
-        """Account for the rows that were not sent; the reasons for mere cells stand with the first call."""
-        audience = way.destination.audience_id
-        rejected = way.report.rejected_rows(audience)
-        reasons = way.report.counted(audience)
-        if not reasons:
-            return
-        columns = {"reject_reasons": orjson.dumps(reasons, option=orjson.OPT_SORT_KEYS).decode()}
-        if not rejected and sending.amend(way.result.destination, **columns):
-            return
-        sending.log(
-            destination=way.result.destination,
-            outcome="rejected",
-            part="rejects",
-            action=request.action,
-            connection=way.connection.name,
-            rows_received=rejected,
-            rows_rejected=rejected,
-            **columns,
-        )
 
 
 def _is_preview(request: AudienceRequest) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final
 
@@ -25,8 +25,9 @@ from lib.identifiers import (
     EXTERN_ID,
     LOOKALIKE_VALUE,
     NOT_IDENTIFYING,
+    Identifier,
 )
-from lib.normalization import Settings
+from lib.normalization import Settings, clean
 from lib.people import Chunk, People, chunks
 from lib.report import Report
 
@@ -62,8 +63,8 @@ class Batch:
     """
 
     schema: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-    numbers: Sequence[int]
+    rows: list[tuple[Any, ...]] = field(repr=False)
+    numbers: Sequence[int] = field(repr=False)
 
     def without(self, key: str) -> Batch:
         """Return the batch without the columns named *key*."""
@@ -94,18 +95,33 @@ class UnsafeBatchError(RelayError):
     """A column that has to be hashed is not. Nothing of the batch leaves; it is a bug of ours."""
 
 
-def build_batches(people: People, policy: Policy, report: Report, *, size: int = MAX_ROWS) -> Iterator[Batch]:
+def build_batches(
+    people: People,
+    policy: Policy,
+    report: Report,
+    *,
+    size: int = MAX_ROWS,
+    table: Mapping[str, Identifier] = AUDIENCE_KEYS,
+) -> Iterator[Batch]:
     """
     Yield the rows of *people* that can be sent, in batches; each of at most *size* rows of the request.
 
     Batches with and without EXTERN_ID differ in their schema: Meta counts a row with an empty one as invalid.
+
+    Args:
+        table: How each key is read. What has to be hashed in the end does not depend on it.
+
+    Raises:
+        UnsafeBatchError: A cell that has to be hashed is not.
     """
     for chunk in chunks(people, size, report):
-        yield from _batches_of(people.schema, chunk, policy, report)
+        yield from _batches_of(people.schema, chunk, policy, report, table)
 
 
-def _batches_of(schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report) -> Iterator[Batch]:
-    keys, columns = _cells(schema, chunk, policy, report)
+def _batches_of(
+    schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report, table: Mapping[str, Identifier]
+) -> Iterator[Batch]:
+    keys, columns = _cells(schema, chunk, policy, report, table)
     _check(keys, columns, policy.settings)
     rows = list(zip(*columns, strict=True))
     enough = _enough(keys, columns, policy.minimum_identifiers)
@@ -118,22 +134,18 @@ def _batches_of(schema: Sequence[str], chunk: Chunk, policy: Policy, report: Rep
 
 
 def _cells(
-    schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report
+    schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report, table: Mapping[str, Identifier]
 ) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
     """Return the keys and columns that are sent, LOOKALIKE_VALUE still among them."""
     reader = ColumnReader(policy.settings, chunk.numbers, report)
-    texts: dict[int, Sequence[str | None]] = {}
-    for place, key in enumerate(schema):
-        if key not in NOT_IDENTIFYING:
-            texts[place] = reader.texts(key, chunk.columns[place])
     if "COUNTRY" in schema:
-        reader.read_countries(texts[schema.index("COUNTRY")])
+        reader.read_countries(chunk.columns[schema.index("COUNTRY")])
     keys: list[str] = []
     columns: list[Sequence[Any]] = []
     for place, key in enumerate(schema):
         if key == "DOB":
             keys += DATE_COLUMNS
-            columns += reader.date_columns(AUDIENCE_KEYS[key], texts[place])
+            columns += reader.date_columns(table[key], reader.texts(key, chunk.columns[place]))
         elif key == LOOKALIKE_VALUE:
             keys.append(key)
             columns.append(list(map(_lookalike_value, chunk.columns[place])))
@@ -143,11 +155,9 @@ def _cells(
                 columns.append(_data_processing_column(key, chunk, place, report))
         else:
             keys.append(key)
-            columns.append(reader.cells(AUDIENCE_KEYS[key], texts[place]))
-    if policy.data_processing is not None:
-        keys += DATA_PROCESSING_COLUMNS
-        columns += _data_processing_columns(policy.data_processing, len(chunk.numbers))
-    return tuple(keys), columns
+            columns.append(reader.cells(table[key], reader.texts(key, chunk.columns[place])))
+    added = _data_processing_columns(policy.data_processing, keys, len(chunk.numbers))
+    return (*keys, *added), [*columns, *added.values()]
 
 
 def _check(keys: Sequence[str], columns: Sequence[Sequence[Any]], settings: Settings) -> None:
@@ -235,8 +245,16 @@ def for_destination(batch: Batch, *, value_based: bool, report: Report, audience
     return batch.only(has_value)
 
 
-def _data_processing_columns(wanted: DataProcessing, count: int) -> list[Sequence[Any]]:
-    return [[list(wanted.options)] * count, [wanted.country] * count, [wanted.state] * count]
+def _data_processing_columns(
+    wanted: DataProcessing | None, stated: Sequence[str], count: int
+) -> dict[str, Sequence[Any]]:
+    """Return the columns that every row gets: those *wanted*, else those that the caller's own lack, as "find out"."""
+    if wanted is not None:
+        cells = (list(wanted.options), wanted.country, wanted.state)
+        return {key: [cell] * count for key, cell in zip(DATA_PROCESSING_COLUMNS, cells, strict=True)}
+    if DATA_PROCESSING_COLUMNS[0] in stated:
+        return {key: [0] * count for key in DATA_PROCESSING_COLUMNS if key not in stated}
+    return {}
 
 
 def _data_processing_column(key: str, chunk: Chunk, place: int, report: Report) -> list[object]:
@@ -244,7 +262,7 @@ def _data_processing_column(key: str, chunk: Chunk, place: int, report: Report) 
     read, nothing = _DATA_PROCESSING[key]
     cells: list[object] = []
     for number, value in zip(chunk.numbers, chunk.columns[place], strict=True):
-        cell = nothing if value is None or value == "" else read(value)
+        cell = nothing if value is None or (isinstance(value, str) and not clean(value)) else read(value)
         if cell is None:
             report.reject_cell(number, key, "not understood")
             cell = nothing

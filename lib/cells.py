@@ -8,8 +8,9 @@ seen, for as long as the batch is built and no longer: they are people's data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from types import NoneType
-from typing import Final
+from typing import Any, Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
 from lib.identifiers import EXTERN_ID, Identifier
@@ -39,7 +40,7 @@ class Cells(dict[str | None, str]):
         hashed = identifier.hashed and (context.settings.hash_external_id or not self._is_external_id)
         self._cell: Callable[[str], str] = self._sealed if hashed else self._plain
         #: Text -> why it cannot be used.
-        self.unusable: dict[str, str] = {}
+        self.unusable: dict[str | None, str] = {}
         #: What the rule was unsure of.
         self.doubts = context.doubts
 
@@ -80,7 +81,7 @@ class DateCells(dict[str | None, tuple[str, str, str]]):
         super().__init__({None: ("", "", "")})
         self._identifier = identifier
         self._context = context
-        self.unusable: dict[str, str] = {}
+        self.unusable: dict[str | None, str] = {}
 
     def __missing__(self, raw: str) -> tuple[str, str, str]:
         cells = ("", "", "")
@@ -120,21 +121,22 @@ class ColumnReader:
         #: Alpha-2 codes of the rows, once `read_countries` has seen them.
         self.countries: Sequence[str | None] = ()
 
-    def read_countries(self, texts: Sequence[str | None]) -> None:
+    def read_countries(self, column: Sequence[object]) -> None:
         """Note the rows' countries, which phones, states and ZIP codes depend on."""
-        codes = {text: country_code(clean(text or "")) for text in set(texts)}
-        self.countries = [codes[text] for text in texts]
+        texts = [value if type(value) is str else as_text(value) or "" for value in column]
+        codes = {text: country_code(clean(text)) for text in set(texts)}
+        self.countries = list(map(codes.__getitem__, texts))
 
     def texts(self, key: str, column: Sequence[object]) -> Sequence[str | None]:
         """Return the column as texts: numbers are read as text, and what is neither is reported; null stays None."""
         if set(map(type, column)) <= {str, NoneType}:
             return column  # type: ignore[return-value]
-        texts = []
-        for number, value in zip(self._numbers, column, strict=True):
-            text = as_text(value)
-            if text is None:
-                self._report.reject_cell(number, key, _why_not_text(value))
-            texts.append(text or "")
+        texts: list[Any] = list(column)
+        for place, value in enumerate(column):
+            if type(value) is not str and value is not None:
+                texts[place] = as_text(value)
+                if texts[place] is None:
+                    self._report.reject_cell(self._numbers[place], key, _why_not_text(value))
         return texts
 
     def cells(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
@@ -152,7 +154,8 @@ class ColumnReader:
         of = {country: Cells(identifier, Context(self._settings, country)) for country in set(self.countries)}
         column = [of[country][text] for country, text in zip(self.countries, texts, strict=True)]
         if any(cells.unusable for cells in of.values()):
-            for number, text, country in zip(self._numbers, texts, self.countries, strict=True):
+            empty = [not cell for cell in column]
+            for number, text, country in compress(zip(self._numbers, texts, self.countries, strict=True), empty):
                 if text in of[country].unusable:
                     self._report.reject_cell(number, identifier.key, of[country].unusable[text])
         self._warn(identifier.key, {doubt for cells in of.values() for doubt in cells.doubts})
@@ -167,7 +170,7 @@ class ColumnReader:
         self._warn(identifier.key, context.doubts)
         return [list(column) for column in columns]
 
-    def _note(self, key: str, rows: Iterable[tuple[int, str | None]], unusable: Mapping[str, str]) -> None:
+    def _note(self, key: str, rows: Iterable[tuple[int, str | None]], unusable: Mapping[str | None, str]) -> None:
         for number, text in rows if unusable else ():
             if text in unusable:
                 self._report.reject_cell(number, key, unusable[text])

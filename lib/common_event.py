@@ -7,9 +7,12 @@ A tag that flattens joins keys with `_` and writes hyphens as `_`: `x-ga-gcs` be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
+from operator import itemgetter
+from typing import Final
 
 from lib.identifiers import IDENTIFIERS
 from lib.normalization import clean
@@ -89,3 +92,67 @@ def _find(node: object, parts: tuple[str, ...]) -> object:
 def _names(parts: tuple[str, ...]) -> tuple[str, ...]:
     joined = "_".join(parts)
     return tuple(dict.fromkeys((joined, joined.replace("-", "_"))))
+
+
+#: How good the place is (0 is the best), which object of a list it is in (0 outside of lists), and what stands there.
+Finding = tuple[int, int, object]
+
+
+class Paths:
+    """
+    Many places of an event, found in one pass over its keys, however many they are.
+
+    Unlike `CommonEvent.get` it reads each object of a list, such as both addresses of a GA4 event.
+
+    Args:
+        paths: What is looked for, by a name of the caller's -> its paths, best first.
+    """
+
+    def __init__(self, paths: Mapping[str, Iterable[str]]) -> None:
+        self._top: _Level = {}
+        ranks = count()
+        for name, of_name in paths.items():
+            for path in of_name:
+                _plant(self._top, name, _parts(path), ranks)
+
+    def find(self, event: CommonEvent) -> dict[str, list[Finding]]:
+        """Return name -> what stands at its paths, the best first."""
+        found: dict[str, list[Finding]] = {}
+        _gather(event.data, self._top, 0, found)
+        for findings in found.values():
+            if len(findings) > 1:
+                findings.sort(key=_RANK)
+        return found
+
+
+#: Key -> the name of what ends there (`""` if nothing does), its rank, and the keys below.
+_Level = dict[str, tuple[str, int, "_Level"]]
+_RANK: Final = itemgetter(0)
+
+
+def _plant(level: _Level, name: str, parts: tuple[str, ...], ranks: Iterator[int]) -> None:
+    for end in range(1, len(parts) + 1):
+        for key in _names(parts[:end]):
+            at, _, below = level.setdefault(key, ("", 0, {}))
+            if end < len(parts):
+                _plant(below, name, parts[end:], ranks)
+            elif not at:
+                level[key] = (name, next(ranks), below)
+
+
+def _gather(data: Mapping[str, object], level: _Level, place: int, found: dict[str, list[Finding]]) -> None:
+    for key in data:
+        if key not in level:
+            continue
+        name, rank, below = level[key]
+        value = data[key]
+        if name and value is not None:
+            if name in found:
+                found[name].append((rank, place, value))
+            else:
+                found[name] = [(rank, place, value)]
+        if below and isinstance(value, dict):
+            _gather(value, below, place, found)
+        elif below and isinstance(value, list):
+            for inner, one in enumerate([one for one in value if isinstance(one, dict)]):
+                _gather(one, below, place + inner, found)

@@ -100,7 +100,13 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The document as values. *callers* None means that Cloud Run's IAM does the checking."""
+    """
+    The document as values.
+
+    Args:
+        callers: None means that Cloud Run's IAM does the checking.
+        event_enhancement_key: Names the secret that signs `_gtmeec` cookies; None leaves them alone.
+    """
 
     connections: Mapping[str, Connection]
     callers: Mapping[str, Caller] | None
@@ -111,6 +117,7 @@ class Config:
     delivery_log: str | None = None
     log_level: str = "INFO"
     queue: QueueSettings | None = None
+    event_enhancement_key: str | None = None
 
 
 def parse_config(text: str | bytes) -> Config:
@@ -142,8 +149,9 @@ class _Object:
         self.where = where
         self.problems = problems
         self._asked: set[str] = set()
+        self._is_object = isinstance(value, dict)
         self._value: Mapping[str, object] = value if isinstance(value, dict) else {}
-        if not isinstance(value, dict):
+        if not self._is_object:
             self.problem("", "must be an object")
 
     def place(self, key: str) -> str:
@@ -157,12 +165,12 @@ class _Object:
         return self._value.get(key)
 
     def __contains__(self, key: str) -> bool:
-        return self._value.get(key) is not None
+        return self.take(key) is not None
 
     def text(self, key: str, pattern: str, what: str, *, required: bool = False) -> str | None:
         value = self.take(key)
         if value is None:
-            if required:
+            if required and self._is_object:
                 self.problem(key, "is missing")
             return None
         if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
@@ -198,7 +206,7 @@ class _Object:
         return float(value)
 
     def object(self, key: str) -> _Object:
-        return _Object({} if key not in self else self.take(key), self.place(key), self.problems)
+        return _Object(self.take(key) if key in self else {}, self.place(key), self.problems)
 
     def objects(self, key: str) -> dict[str, _Object]:
         """Return the objects under names of one's own choosing."""
@@ -250,6 +258,7 @@ def _config(root: _Object) -> Config | None:
         delivery_log=root.text("delivery_log", r"[^.\s]+\.[^.\s]+\.[^.\s]+", "project.dataset.table"),
         log_level=root.choice("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")) or "INFO",
         queue=queue,
+        event_enhancement_key=_event_enhancement(root.object("event_enhancement")),
     )
     for key in ("identity", "segments", "sources"):
         _later(root, key)
@@ -327,7 +336,6 @@ def _gender_words(part: _Object) -> dict[str, str]:
 
 def _callers(root: _Object, connections: Mapping[str, Connection], default: str | None) -> Mapping[str, Caller] | None:
     if "callers" not in root:
-        root.take("callers")
         root.problem("callers", 'is missing; give each caller its keys, or "iam"')
         return {}
     if root.take("callers") == "iam":
@@ -377,6 +385,12 @@ def _minimum_identifiers(root: _Object) -> tuple[tuple[str, ...], ...]:
         root.problem("minimum_identifiers", "must be a list of lists of audience keys that name a person")
         return ()
     return tuple(map(tuple, value))
+
+
+def _event_enhancement(part: _Object) -> str | None:
+    key = part.text("key", _SECRET, _SECRET_WORDS)
+    part.end()
+    return key
 
 
 def _queue(part: _Object) -> QueueSettings:

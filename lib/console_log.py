@@ -48,8 +48,9 @@ class JSONFormatter(logging.Formatter):
             if self._project:
                 line["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
         line |= {key: record.__dict__[key] for key in _EXTRA if key in record.__dict__}
-        if record.exc_info or record.levelno >= logging.ERROR:
-            line |= _reported_error(record)
+        failure = record.exc_info[1] if record.exc_info else None
+        if failure or record.levelno >= logging.ERROR:
+            line |= _reported_error(record, failure)
         return _LINE_BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumps(line))
 
 
@@ -68,15 +69,15 @@ def _dumps(line: Mapping[str, object]) -> str:
 _REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 
 
-def _reported_error(record: logging.LogRecord) -> dict[str, object]:
+def _reported_error(record: logging.LogRecord, error: BaseException | None) -> dict[str, object]:
     """
     Return what Cloud Error Reporting groups by: the frames, or else the place and the message's first words.
 
     The frames only: the message of a foreign error may hold a value.
     -- https://cloud.google.com/error-reporting/docs/grouping-errors
     """
-    if record.exc_info and record.exc_info[1]:
-        return {"@type": _REPORTED_ERROR, "stack_trace": _frames(record.exc_info[1])}
+    if error is not None:
+        return {"@type": _REPORTED_ERROR, "stack_trace": _frames(error)}
     place = {"filePath": record.pathname, "lineNumber": record.lineno, "functionName": record.funcName}
     return {"@type": _REPORTED_ERROR, "context": {"reportLocation": place}}
 

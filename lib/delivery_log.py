@@ -19,8 +19,6 @@ import orjson
 logger = logging.getLogger(__name__)
 
 SCHEMA_FILE: Final = Path(__file__).with_suffix(".json")
-#: Seconds for one insert; the delivery counts without it.
-_TIMEOUT_S: Final = 5.0
 
 
 class DeliveryLog(Protocol):
@@ -64,11 +62,13 @@ class BigQueryDeliveryLog:
     Args:
         client: Makes the official client, on first use.
         table: `project.dataset.table`.
+        timeout_s: Seconds for one insert; the delivery counts without it.
     """
 
-    def __init__(self, client: Callable[[], Any], table: str) -> None:
+    def __init__(self, client: Callable[[], Any], table: str, *, timeout_s: float = 5.0) -> None:
         self._client = client
         self._table = table
+        self._timeout_s = timeout_s
 
     def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Insert *rows*; those that BigQuery does not take go to the console at ERROR."""
@@ -76,7 +76,13 @@ class BigQueryDeliveryLog:
             return
         try:
             errors = self._client().insert_rows_json(
-                self._table, rows, row_ids=[one["row_id"] for one in rows], timeout=_TIMEOUT_S, retry=None
+                self._table,
+                rows,
+                row_ids=[one["row_id"] for one in rows],
+                # Else one bad row keeps the good ones out.
+                skip_invalid_rows=True,
+                timeout=self._timeout_s,
+                retry=None,
             )
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the delivery has been made
             self._fall_back(rows, type(error).__name__)

@@ -17,6 +17,7 @@ import orjson
 from lib.audiences import Batch
 from lib.errors import InvalidRequestError
 from lib.relay_request import parse_id
+from lib.version import RELAY_VERSION
 
 #: Of the message's form; a reader takes what it knows and refuses the rest.
 _FORM: Final = 1
@@ -26,6 +27,7 @@ _METHODS: Final[Mapping[str, tuple[Method, str]]] = {
     "add": ("POST", "{audience_id}/users"),
     "remove": ("DELETE", "{audience_id}/users"),
     "remove_from_all": ("DELETE", "act_{ad_account_id}/usersofanyaudience"),
+    "events": ("POST", "{dataset_id}/events"),
 }
 
 
@@ -54,10 +56,16 @@ class GraphRequest:
     numbers: Sequence[int] = ()
 
     @property
-    def rows(self) -> Sequence[Sequence[Any]]:
-        """The rows of its payload."""
-        rows: Sequence[Sequence[Any]] = self.body["payload"]["data"]
+    def rows(self) -> Sequence[Any]:
+        """The rows of its payload, or its events."""
+        rows: Sequence[Any] = self.body.get("payload", self.body)["data"]
         return rows
+
+    @property
+    def part(self) -> str:
+        """What tells it from other calls of the same request to the same destination."""
+        session = self.body.get("session")
+        return f"{session['session_id']}.{session['batch_seq']}" if session else _digest(self.body["data"])
 
     def body_bytes(self) -> bytes:
         """Return the body as it is sent."""
@@ -69,17 +77,26 @@ class GraphRequest:
         return self._part(0, middle, "a"), self._part(middle, len(self.rows), "b")
 
     def _part(self, start: int, end: int, mark: str) -> GraphRequest:
-        payload = {**self.body["payload"], "data": self.rows[start:end]}
-        seed = f"{self.body['session']['session_id']}.{self.body['session']['batch_seq']}.{mark}"
-        body = {**self.body, "payload": payload, "session": session(seed, batch_seq=1, last=True)}
-        return replace(self, body=body, numbers=self.numbers[start:end])
+        part = replace(self, numbers=self.numbers[start:end])
+        rows = self.rows[start:end]
+        if "session" not in self.body:
+            return replace(part, body={**self.body, "data": rows})
+        payload = {**self.body["payload"], "data": rows}
+        return replace(part, body={**self.body, "payload": payload, "session": self._own_session(mark)})
 
     def alone(self) -> GraphRequest:
         """Return the call as a session of its own, since messages come in any order."""
-        if self.body["session"]["batch_seq"] == 1 and self.body["session"]["last_batch_flag"]:
+        session = self.body.get("session")
+        if session is None or (session["batch_seq"] == 1 and session["last_batch_flag"]):
             return self
-        seed = f"{self.body['session']['session_id']}.{self.body['session']['batch_seq']}"
-        return replace(self, body={**self.body, "session": session(seed, batch_seq=1, last=True)})
+        return replace(self, body={**self.body, "session": self._own_session("")})
+
+    def _own_session(self, mark: str) -> dict[str, object]:
+        return session(f"{self.part}.{mark}", batch_seq=1, last=True)
+
+
+def _digest(value: object) -> str:
+    return sha256(orjson.dumps(value)).hexdigest()[:16]
 
 
 def session(seed: str, *, batch_seq: int, last: bool) -> dict[str, object]:
@@ -115,6 +132,36 @@ def audience_call(
         action=action,
         batch=batch_number,
         numbers=batch.numbers,
+    )
+
+
+#: "<name>_<major>_<minor>" -- https://developers.facebook.com/docs/marketing-api/conversions-api/set-up-as-a-platform
+PARTNER_AGENT: Final = "metarelay_" + "_".join(RELAY_VERSION.split(".")[:2])
+
+
+def event_call(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    connection: str,
+    destination: Mapping[str, str],
+    test_event_code: str | None,
+    batch_number: int,
+    numbers: Sequence[int],
+) -> GraphRequest:
+    """Return the call that sends *events* to a dataset."""
+    method, path = _METHODS["events"]
+    body: dict[str, Any] = {"data": list(events), "partner_agent": PARTNER_AGENT}
+    if test_event_code:
+        body["test_event_code"] = test_event_code
+    return GraphRequest(
+        method=method,
+        path=path.format(**destination),
+        body=body,
+        connection=connection,
+        destination=destination,
+        action="events",
+        batch=batch_number,
+        numbers=numbers,
     )
 
 
@@ -170,18 +217,21 @@ def parse_requests(message: Mapping[str, Any]) -> Requests:
     if message.get("form") != _FORM:
         raise InvalidRequestError("a form that this release does not know", field="form")
     try:
-        calls = tuple(map(_parse_request, _typed(message["requests"], list)))
-        if not calls:
-            raise ValueError
         return Requests(
             kind=_typed(message["kind"], str),
             trace_id=_typed(message["trace_id"], str),
             caller=_typed(message["caller"], str),
             not_before=_typed(message["not_before"], int, float),
-            requests=calls,
+            requests=_parse_calls(message["requests"]),
         )
     except (KeyError, TypeError, ValueError):
         raise InvalidRequestError("not a message that this service has written", field="requests") from None
+
+
+def _parse_calls(calls: Any) -> tuple[GraphRequest, ...]:
+    if not _typed(calls, list):
+        raise ValueError
+    return tuple(map(_parse_request, calls))
 
 
 def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
@@ -196,15 +246,19 @@ def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
         destination=destination,
         action=one["action"],
         batch=_typed(one["batch"], int),
-        numbers=range(len(one["body"]["payload"]["data"])),
     )
+    request = replace(request, numbers=range(len(request.rows)))
     if (one["method"], one["path"]) != (request.method, request.path):
         raise ValueError
     return request
 
 
 def _checked_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *body* if its session is one and its rows fit its schema."""
+    """Return *body* if it holds events, or if its session is one and its rows fit its schema."""
+    if "payload" not in body:
+        if not all(isinstance(event, dict) for event in _typed(body["data"], list)) or not body["data"]:
+            raise ValueError
+        return body
     for key, kind in _SESSION.items():
         _typed(body["session"][key], kind)
     width = len(_typed(body["payload"]["schema"], list))

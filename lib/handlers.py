@@ -16,11 +16,11 @@ from typing import Any, Final
 import orjson
 
 from lib import console_log
-from lib.audience_flow import KIND as AUDIENCES
 from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
 from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
+from lib.event_flow import EventFlow
 from lib.graph_request import GraphRequest, parse_requests
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
@@ -62,12 +62,14 @@ class Message:
     Args:
         data: What was published, still in base64; anything at all where the push was not Pub/Sub's.
         attempt: Which delivery this is, from 1.
+        published: When, in Unix seconds.
     """
 
     data: object = field(repr=False)
     attributes: Mapping[str, str]
     message_id: str
     attempt: int = 1
+    published: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class Relay:
         body = parse_json(raw)
         del raw
         parse_ms = self._since(started)
-        answer, sending = self._flow(bury=False).run(body, rights=rights, origin=origin)
+        answer, sending = self._flow(route, bury=False).run(body, rights=rights, origin=origin)
         if sending.rows:
             sending.rows[0]["parse_ms"] = parse_ms
         sending.finish()
@@ -137,7 +139,9 @@ class Relay:
         headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else {}
         return answer.status, shown, headers
 
-    def _flow(self, *, bury: bool) -> AudienceFlow:
+    def _flow(self, kind: str, *, bury: bool) -> AudienceFlow | EventFlow:
+        if kind == "events":
+            return EventFlow(config=self.config, outside=self.outside, secrets=self.secrets, bury=bury)
         return AudienceFlow(config=self.config, outside=self.outside, bury=bury)
 
     def _rights_of(self, request: HTTPRequest, raw: bytes) -> Rights:
@@ -196,10 +200,11 @@ class Relay:
                 kind=kind,
                 started=started,
                 attempt=message.attempt,
+                published=message.published,
             )
             if kind == "requests":
                 return self._deliver_requests(body, origin)
-            answer, sending = self._flow(bury=self.outside.queue is not None).run(
+            answer, sending = self._flow(kind, bury=self.outside.queue is not None).run(
                 body, rights=self._rights_of_messages(), origin=origin
             )
         except RelayError as error:
@@ -303,7 +308,11 @@ def _headers_of(error: RelayError) -> dict[str, str]:
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
 
 
-_ROUTES: Final[Mapping[str, tuple[str, ...]]] = {"audiences": ("POST",), "health": ("GET", "HEAD")}
+_ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
+    "audiences": ("POST",),
+    "events": ("POST",),
+    "health": ("GET", "HEAD"),
+}
 
 
 def _route(path: str) -> tuple[str | None, tuple[str, ...]]:
@@ -382,9 +391,21 @@ def _publishable(attributes: Mapping[str, str]) -> dict[str, str]:
     return dict(islice(free, _MAX_ATTRIBUTES))
 
 
+#: A key that only bodies of a kind have.
+_SHAPES: Final[Mapping[str, str]] = {
+    "action": "audiences",
+    "event_data": "events",
+    "events": "events",
+    "event": "events",
+    "event_name": "events",
+}
+#: A CDP's own messages on its segments, which are no events of a website.
+_OF_SEGMENTS: Final = frozenset({"user_enters_segment", "user_leaves_segment"})
+
+
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:
     """Return the type of a message: its attribute says it, or its shape does."""
-    kind = attributes.get("type") or (AUDIENCES if "action" in body else "")
-    if kind not in {AUDIENCES, "requests"}:
+    kind = attributes.get("type") or next((kind for key, kind in _SHAPES.items() if key in body), "")
+    if kind not in {"audiences", "events", "requests"} or body.get("event_name") in _OF_SEGMENTS:
         raise InvalidRequestError("a type of message that is not known", field="type")
     return kind

@@ -49,6 +49,11 @@ def _address(*names: str) -> tuple[str, ...]:
     return tuple(f"user_data.address.{name}" for name in names)
 
 
+def _meta(key: str) -> tuple[str, ...]:
+    """Return the paths of what an event states under Meta's own key."""
+    return f"user_data.{key}", f"x-fb-ud-{key}"
+
+
 IDENTIFIERS: Final = (
     Identifier(
         key="EMAIL",
@@ -57,7 +62,7 @@ IDENTIFIERS: Final = (
         hashed=True,
         event=(
             "email", "user_data.email_address", "user_data.email", "user_data.sha256_email_address",
-            "user_data.sha256_email", "x-fb-ud-em", "user_data.em", "userEmail", "mail",
+            "user_data.sha256_email", "x-fb-ud-em", "user_data.em", "userEmail", "email_address", "mail",
         ),
         cdp=("email", "hashed_email"),
     ),
@@ -68,7 +73,10 @@ IDENTIFIERS: Final = (
         hashed=True,
         by_country=True,
         # Not sha256_phone_number: Google hashes it with its "+" (stape-io/facebook-tag issue 62).
-        event=("phone", "user_data.phone_number", "user_data.phone", "x-fb-ud-ph", "user_data.ph", "phoneNumber"),
+        event=(
+            "phone", "user_data.phone_number", "user_data.phone", "x-fb-ud-ph", "user_data.ph", "userPhoneNumber",
+            "phone_number", "phoneNumber",
+        ),
         cdp=("phone",),
     ),
     Identifier(
@@ -78,7 +86,7 @@ IDENTIFIERS: Final = (
         hashed=True,
         event=(
             "firstName", "FirstName", "nameFirst", "first_name", "user_data.first_name",
-            *_address("first_name", "sha256_first_name"), "x-fb-ud-fn", "user_data.fn",
+            *_address("first_name", "sha256_first_name"), "x-fb-ud-fn", "user_data.fn", "userFirstName",
         ),
         cdp=("firstname",),
     ),
@@ -89,7 +97,8 @@ IDENTIFIERS: Final = (
         hashed=True,
         event=(
             "lastName", "LastName", "nameLast", "last_name", "user_data.last_name",
-            *_address("last_name", "sha256_last_name"), "x-fb-ud-ln", "user_data.ln", "surname",
+            *_address("last_name", "sha256_last_name"), "x-fb-ud-ln", "user_data.ln", "userLastName", "surname",
+            "family_name", "familyName",
         ),
         cdp=("lastname",),
     ),
@@ -117,7 +126,10 @@ IDENTIFIERS: Final = (
         rule=normalization.zip_code,
         hashed=True,
         by_country=True,
-        event=("zip", "postal_code", "user_data.postal_code", *_address("postal_code"), "x-fb-ud-zp", "user_data.zp"),
+        event=(
+            "zip", "postal_code", "user_data.postal_code", *_address("postal_code"), "x-fb-ud-zp", "user_data.zp",
+            "postalCode",
+        ),
         cdp=("zipcode",),
     ),
     Identifier(
@@ -148,7 +160,10 @@ IDENTIFIERS: Final = (
     Identifier(key="DOBM", rule=normalization.month_of_birth, hashed=True),
     Identifier(key="DOBD", rule=normalization.day_of_birth, hashed=True),
     Identifier(
-        key="MADID", user_data="madid", rule=normalization.mobile_advertiser_id, event=("madid", "x-fb-ud-madid")
+        key="MADID",
+        user_data="madid",
+        rule=normalization.mobile_advertiser_id,
+        event=("madid", *_meta("madid")),
     ),
     Identifier(
         key="EXTERN_ID",
@@ -164,11 +179,27 @@ IDENTIFIERS: Final = (
     Identifier(key="DATA_PROCESSING_OPTIONS"),
     Identifier(key="DATA_PROCESSING_OPTIONS_COUNTRY"),
     Identifier(key="DATA_PROCESSING_OPTIONS_STATE"),
+    Identifier(user_data="fbc", event=("common_cookie._fbc", "_fbc", "fbc", "x-fb-ck-fbc", *_meta("fbc"))),
+    Identifier(user_data="fbp", event=("common_cookie._fbp", "_fbp", "fbp", "x-fb-ck-fbp", *_meta("fbp"))),
+    Identifier(
+        user_data="client_ip_address",
+        # _fbi is where the Parameter Builder keeps the address that the browser itself has seen.
+        event=("ip_override", *_meta("client_ip_address"), "ip", "ipOverride", "common_cookie._fbi"),
+    ),
+    Identifier(user_data="client_user_agent", event=("user_agent", *_meta("client_user_agent"), "userAgent")),
+    Identifier(
+        user_data="subscription_id", event=("subscription_id", "subscriptionId", *_meta("subscription_id"))
+    ),
+    Identifier(user_data="fb_login_id", event=("fb_login_id", "x-fb-ud-fb-login-id", *_meta("fb_login_id"))),
+    Identifier(user_data="lead_id", event=("lead_id", "leadId", *_meta("lead_id"))),
+    Identifier(user_data="anon_id", event=("anon_id", *_meta("anon_id"))),
+    Identifier(user_data="ctwa_clid", event=("ctwa_clid", *_meta("ctwa_clid"))),
+    # At the top of an event, names such as page_id are other people's.
     *(
-        Identifier(user_data=key)
+        Identifier(user_data=key, event=_meta(key))
         for key in (
-            "fbc", "fbp", "client_ip_address", "client_user_agent", "subscription_id", "fb_login_id", "lead_id",
-            "anon_id", "page_id", "page_scoped_user_id", "ctwa_clid", "ig_account_id", "ig_sid", "partner_id", "partner_name",
+            "page_id", "page_scoped_user_id", "ig_account_id", "ig_sid", "instagram_business_account_id",
+            "whatsapp_business_account_id", "partner_id", "partner_name",
         )
     ),
 )  # fmt: skip

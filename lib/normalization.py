@@ -144,7 +144,8 @@ def _required(normal: str, reason: str) -> str:
     return "" if normal in BLANKS else normal
 
 
-_ONE_AT = re.compile(r"[^@\s]+@[^@\s]+")
+_NO_SPACE = rf"[^@{re.escape(_EDGES)}]+"
+_ONE_AT = re.compile(f"{_NO_SPACE}@{_NO_SPACE}")
 
 
 def email(text: str, _context: Context) -> str:
@@ -192,7 +193,8 @@ def _without_ascii_punctuation(text: str) -> str:
 
 def first_initial(text: str, context: Context) -> str:
     """The first letter of the name."""
-    return name(text, context)[:1]
+    normal = name(text, context)
+    return normal and _required(next(filter(str.isalpha, normal), ""), "no letters in it")
 
 
 def city(text: str, context: Context) -> str:
@@ -220,9 +222,7 @@ def zip_code(text: str, context: Context) -> str:
     """Lower case without spaces, dashes and signs such as 〒; of US codes the first five digits."""
     country = context.country or context.settings.default_country
     is_plain = text.isascii() and text.isalnum()
-    normal = _required(
-        text.lower() if is_plain else _filtered(text, _LETTERS_AND_DIGITS), "no letters or digits in it"
-    )
+    normal = _required(text.lower() if is_plain else _filtered(text, _LETTERS_AND_DIGITS), "no letters or digits in it")
     if country == "us" or (context.country is None and _ZIP_PLUS_4.fullmatch(text)):
         return normal[:5]
     return normal
@@ -242,7 +242,7 @@ GENDER_WORDS: Final[Mapping[str, str]] = {
         "mademoiselle mlle femenino femenina mujer señora senora sra femminile femmina donna signora feminino feminina "
         "mulher senhora vrouw vrouwelijk mevrouw mevr mw kvinna kvinnlig kvinde kvindelig kvinne kvinnelig nainen "
         "kobieta żeńska pani žena nő ženský žensko женский женщина жен жена жінка жіноча γυναίκα θήλυ femeie kadın "
-        "bayan",
+        "kadin bayan",
         "m": "m male man men boy mr männlich maennlich mann herr homme masculin monsieur masculino hombre varón varon "
         "señor senor sr maschile maschio uomo signore homem senhor mannelijk meneer heer dhr herre manlig mand mandlig "
         "mannlig mies mężczyzna męska pan muž mužský muško férfi мужской мужчина муж мъж чоловік чоловіча άνδρας "

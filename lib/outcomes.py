@@ -38,9 +38,9 @@ class Result:
     answers: list[Mapping[str, Any]] | None = None
     invalid_rows: list[int] = field(default_factory=list)
     stopped: RelayError | None = None
-    _counted: dict[int, int] = field(default_factory=dict)
+    _counted: dict[int | None, int] = field(default_factory=dict)
 
-    def count_received(self, session_id: int, so_far: int | None, sent: int) -> int:
+    def count_received(self, session_id: int | None, so_far: int | None, sent: int) -> int:
         """
         Return how many of *sent* rows Meta has received.
 
@@ -49,7 +49,8 @@ class Result:
         received = sent
         if so_far is not None:
             received = max(0, min(sent, so_far - self._counted.get(session_id, 0)))
-            self._counted[session_id] = so_far
+            if session_id is not None:
+                self._counted[session_id] = so_far
         self.num_received = (self.num_received or 0) + received
         return received
 
@@ -98,6 +99,7 @@ class Answer:
 
     Args:
         error: What kept all of it from being done; it stands at the top of the answer.
+        cookies: What the caller has to set in the browser.
         failures: The errors of what failed, whichever destination; they decide the status.
     """
 
@@ -105,6 +107,7 @@ class Answer:
     results: Sequence[Result] = ()
     report: Report = field(default_factory=Report)
     error: RelayError | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[RelayError]:
@@ -143,7 +146,7 @@ class Answer:
             "results": [result.shown(trace_id, now) for result in self.results],
             "rejected": self.report.listed(),
             "warnings": warnings,
-            "cookies": {},
+            "cookies": dict(self.cookies),
             "elapsed_ms": round(elapsed_ms),
         }
         if self.error is not None:

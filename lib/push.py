@@ -8,6 +8,7 @@ Both envelopes in which Pub/Sub pushes a message -> `Message`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -31,6 +32,7 @@ def parse_push(event: Any, raw: bytes) -> Message:
         data=message.get("data") if message else event.data,
         attributes={str(key): value for key, value in attributes.items() if isinstance(value, str)},
         message_id=str(message.get("messageId") or message.get("message_id") or event["id"]),
+        published=_seconds(message.get("publishTime") or message.get("publish_time")),
         attempt=_attempt(envelope.get("deliveryAttempt") or data.get("deliveryAttempt")),
     )
 
@@ -44,6 +46,14 @@ def _object(raw: bytes) -> Mapping[str, Any]:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _seconds(value: object) -> float | None:
+    """Return an RFC 3339 time in Unix seconds."""
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _attempt(value: object) -> int:

@@ -25,6 +25,7 @@ from lib.graph_request import GraphRequest, Requests
 from lib.outcomes import Outcome, Result, rfc3339
 from lib.ports import Clock, Queue, SideBySide
 from lib.queue import MAX_MESSAGE_BYTES
+from lib.report import Report
 from lib.version import RELAY_VERSION
 
 #: What happens to a call: it is made, it is left to the queue at once, or it is only shown.
@@ -44,6 +45,7 @@ class Origin:
         started: The clock's monotonic seconds at the request's arrival.
         deadline: Likewise, after which calls are left to the queue; None for no limit.
         attempt: Of the message's deliveries, from 1.
+        published: Unix seconds at which the message was published; None for an HTTP request.
     """
 
     request_id: str
@@ -53,6 +55,7 @@ class Origin:
     started: float
     deadline: float | None = None
     attempt: int = 1
+    published: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ class Sending:
         """Write the log rows."""
         self.outside.delivery_log.insert(self.rows)
 
-    def _one(self, result: Result, request: GraphRequest, build_ms: float) -> None:
+    def _one(self, result: Result, request: GraphRequest, build_ms: float, halvings: int = 0) -> None:
         if self.mode == "show":
             self._show(result, request)
         elif self.mode == "queue":
@@ -105,7 +108,7 @@ class Sending:
         elif result.stopped is not None:
             self._fail(result, request, result.stopped, build_ms, 0)
         else:
-            self._send(result, request, build_ms)
+            self._send(result, request, build_ms, halvings)
 
     def _show(self, result: Result, request: GraphRequest) -> None:
         version = self.outside.graph_api.settings.version
@@ -113,7 +116,7 @@ class Sending:
         result.requests = [*(result.requests or []), shown]
         result.parts.append("dry_run")
 
-    def _send(self, result: Result, request: GraphRequest, build_ms: float) -> None:
+    def _send(self, result: Result, request: GraphRequest, build_ms: float, halvings: int) -> None:
         connection = self.outside.connections.get(request.connection)
         began = self.outside.clock.monotonic()
         try:
@@ -126,9 +129,9 @@ class Sending:
             answer = self.outside.graph_api.send(request, connection, deadline=self.origin.deadline)
         except RelayError as error:
             graph_ms = 1000 * (self.outside.clock.monotonic() - began)
-            if isinstance(error, GraphAPIError) and error.smaller and len(request.rows) > 1:
+            if _helps_to_halve(request, error, halvings):
                 for half in request.halves():
-                    self._one(result, half, build_ms)
+                    self._one(result, half, build_ms, halvings + 1)
                 return
             self._fail(result, request, error, build_ms, graph_ms)
         else:
@@ -139,7 +142,10 @@ class Sending:
         self, result: Result, request: GraphRequest, answer: GraphAnswer, build_ms: float, graph_ms: float
     ) -> None:
         sent = len(request.rows)
-        received = result.count_received(request.body["session"]["session_id"], answer.num_received, sent)
+        if "session" in request.body:
+            received = result.count_received(request.body["session"]["session_id"], answer.num_received, sent)
+        else:
+            received = result.count_received(None, answer.events_received, sent)
         result.num_invalid_entries += answer.num_invalid_entries
         result.fbtrace_id = answer.fbtrace_id or result.fbtrace_id
         if answer.num_invalid_entries:
@@ -152,7 +158,7 @@ class Sending:
             request,
             outcome,
             rows_sent=sent,
-            num_received=answer.num_received,
+            num_received=received,
             num_invalid_entries=answer.num_invalid_entries,
             http_status=answer.http_status,
             fbtrace_id=answer.fbtrace_id,
@@ -163,7 +169,8 @@ class Sending:
         )
 
     def _fail(self, result: Result, request: GraphRequest, error: RelayError, build_ms: float, graph_ms: float) -> None:
-        result.stopped = result.stopped or error
+        if not _is_bad_event(request, error):
+            result.stopped = result.stopped or error
         if error not in result.errors:
             result.errors.append(error)
         if self.debug:
@@ -247,7 +254,27 @@ class Sending:
         result.requests = [*(result.requests or []), shown]
         result.answers = [*(result.answers or []), answer]
 
+    def log_rejects(self, result: Result, report: Report, audience_id: str | None, **columns: object) -> None:
+        """Account for the rows that were not sent; the reasons for mere cells stand with the first call."""
+        reasons = report.counted(audience_id)
+        if not reasons:
+            return
+        columns["reject_reasons"] = orjson.dumps(reasons, option=orjson.OPT_SORT_KEYS).decode()
+        rejected = report.rejected_rows(audience_id)
+        if not rejected and self.amend(result.destination, reject_reasons=columns["reject_reasons"]):
+            return
+        self.log(
+            destination=result.destination,
+            outcome="rejected",
+            part="rejects",
+            rows_received=rejected,
+            rows_rejected=rejected,
+            **columns,
+        )
+
     def _log(self, request: GraphRequest, outcome: Outcome, **columns: object) -> None:
+        if request.action == "events" and len(request.rows) == 1:
+            columns |= {key: request.rows[0].get(key) for key in ("event_name", "event_id")}
         self.log(
             destination=request.destination,
             outcome=outcome,
@@ -256,7 +283,7 @@ class Sending:
             batch=request.batch,
             batches=request.batches,
             rows_received=len(request.rows),
-            part=request.body["session"]["session_id"],
+            part=request.part,
             **columns,
         )
 
@@ -289,6 +316,36 @@ class Sending:
                 **columns,
             )
         )
+
+
+#: A quarter of the rows is little enough where Meta wants less; if it still fails, Meta itself is ill.
+_HALVINGS: Final = 2
+#: `100/33` is about the dataset, not about an event.
+_INVALID_PARAMETER: Final = 100
+_NO_SUCH_OBJECT: Final = 33
+
+
+def _helps_to_halve(request: GraphRequest, error: RelayError, halvings: int) -> bool:
+    """Tell whether half of the rows may pass: where Meta wants less at once, or refuses all for one bad event."""
+    if len(request.rows) < 2 or not isinstance(error, GraphAPIError):
+        return False
+    return _is_bad_event(request, error) or (error.smaller and halvings < _HALVINGS)
+
+
+def _is_bad_event(request: GraphRequest, error: RelayError) -> bool:
+    """
+    Tell whether Meta refuses an event of a call, and not the call.
+
+    "If any event you send in a batch is invalid, we reject the entire batch."
+    -- https://developers.facebook.com/docs/marketing-api/conversions-api/using-the-api
+    """
+    return (
+        request.action == "events"
+        and isinstance(error, GraphAPIError)
+        and error.retry is Retry.NEVER
+        and error.code == _INVALID_PARAMETER
+        and error.error_subcode != _NO_SUCH_OBJECT
+    )
 
 
 def error_columns(error: RelayError | None) -> dict[str, object]:

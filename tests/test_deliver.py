@@ -15,7 +15,8 @@ import pytest
 
 from tests.functions import DENIED, Functions, add, people
 from tests.local.faults import Fault
-from tests.local.stack import ACCOUNT, DEAD_LETTER_TOPIC, OTHER_ACCOUNT, TOKEN, TOPIC, secret
+from tests.local.graph_api import App
+from tests.local.stack import ACCOUNT, APP_SECRET, DEAD_LETTER_TOPIC, OTHER_ACCOUNT, TOKEN, TOPIC, secret
 
 # Of functions-framework, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -141,15 +142,19 @@ class TestTypes:
     def test_a_dead_letter_that_is_not_taken_leaves_the_message_where_it_is(self, functions: Functions) -> None:
         functions.stack.pubsub.fail_publish(DEAD_LETTER_TOPIC, times=9, code=grpc.StatusCode.NOT_FOUND)
         assert functions.push(b"not JSON") == TO_BE_REDELIVERED
-        functions.stack.pubsub.fail_publish(DEAD_LETTER_TOPIC, times=0)
 
 
 class TestRights:
-    def test_whoever_may_publish_may_do_anything(self, functions: Functions) -> None:
-        body = add("2001", connection="globex", consent={"required": []})
+    def test_whoever_may_publish_may_use_each_connection_and_action(self, functions: Functions) -> None:
+        assert functions.push(orjson.dumps(add("2001", connection="globex"))) == ACKNOWLEDGED
+        user = {"EMAIL": "ada@example.com"}
+        body = {"action": "remove_from_all", "connection": "globex", "user": user}
         assert functions.push(orjson.dumps(body)) == ACKNOWLEDGED
-        # Publishing is IAM's to allow; less consent than is configured is the operator's.
-        assert functions.stack.graph.counts()["2001"] == len(functions.rows(outcome="delivered"))
+        assert [call.method for call in functions.stack.graph.calls] == ["POST", "DELETE"]
+
+    def test_less_consent_than_is_configured_is_not_to_be_had(self, functions: Functions) -> None:
+        assert functions.push(orjson.dumps(add(consent={"required": []}))) == ACKNOWLEDGED
+        assert dead_reason(functions).startswith("consent.required: ")
 
     def test_a_caller_of_that_name_narrows_it(self, functions: Functions) -> None:
         functions.config["callers"]["pubsub"] = {"actions": ["remove"]}
@@ -247,6 +252,7 @@ class TestOutcomes:
         functions.stack.graph.refuse_terms(ACCOUNT)
         functions.stack.pubsub.fail_publish(TOPIC, times=1, code=grpc.StatusCode.PERMISSION_DENIED)
         assert functions.push(orjson.dumps(add())) == TO_BE_REDELIVERED
+        time.sleep(0.1)
         assert functions.push(orjson.dumps(add())) == ACKNOWLEDGED
         assert len(functions.waiting()) == 1
 
@@ -280,6 +286,7 @@ class TestOutcomes:
         functions.stack.graph.set_operation_status("1001", 471)
         functions.stack.pubsub.fail_publish(DEAD_LETTER_TOPIC, times=1, code=grpc.StatusCode.PERMISSION_DENIED)
         assert functions.push(orjson.dumps(add("1001", "1002"))) == TO_BE_REDELIVERED
+        time.sleep(0.1)  # Google's client takes 10 ms to get over a message that was refused
         assert functions.push(orjson.dumps(add("1001", "1002")), attempt=2) == ACKNOWLEDGED
         assert len(functions.dead()) == 1
         assert functions.stack.graph.counts()["1002"] == 1
@@ -347,9 +354,7 @@ class TestRequests:
         stack = functions.stack
         stack.graph.expire(TOKEN)
         assert functions.receive(add()).status == 202
-        stack.graph.tokens["a-new-token-of-acme"] = stack.graph.tokens.get(TOKEN) or type(
-            next(iter(stack.graph.tokens.values()))
-        )("app-secret-of-acme", {ACCOUNT})
+        stack.graph.tokens["a-new-token-of-acme"] = App(APP_SECRET, {ACCOUNT})
         stack.secrets.set(secret("meta-token-acme"), "a-new-token-of-acme")
         functions.drain()
         assert stack.graph.counts()["1001"] == 1
@@ -387,12 +392,12 @@ class TestRequests:
         assert sum(row["rows_sent"] for row in functions.rows(outcome="delivered")) == 4
 
     def test_a_call_none_of_whose_parts_passes_stays_whole(self, functions: Functions) -> None:
-        self.queued(functions, users=people(64))
-        functions.stack.graph.faults.add(Fault.error(1, times=3 * 7))
+        self.queued(functions, users=people(4))
+        functions.stack.graph.faults.add(Fault.error(1, times=3 * 3))
         assert functions.deliver_once() == 1
         assert len(functions.stack.pubsub.messages(TOPIC)) == 1
         functions.drain()
-        assert functions.stack.graph.counts()["1001"] == 64
+        assert functions.stack.graph.counts()["1001"] == 4
 
     def test_the_first_caller_and_trace_stay(self, functions: Functions) -> None:
         functions.receive(add(optimistic=True), headers={"trace-id": "order-7"})

@@ -18,11 +18,12 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push audience_flow sending outcomes",
+    "flow": "handlers push audience_flow event_flow admission sending outcomes",
     "edge": "graph_api delivery_log secret_manager queue transport ports config console_log",
     # The line: below, no network, clock, environment or randomness.
-    "build": "audiences graph_request cells",
-    "parse": "relay_request common_event people",
+    "build": "audiences graph_request cells events user_data click_ids custom_data app_data action_sources event_names "
+    "event_times event_values faults money personal",
+    "parse": "relay_request event_request products common_event people",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
     "graph_answers version",

@@ -37,113 +37,138 @@ BLANK_VALUES: Final = 0.05
 _BLANKS: Final = ("", None, "  ", "null")
 
 
+#: Parts of which one each makes a name, the most frequent first.
+Parts = tuple[Sequence[str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Language:
     """
     What names are made of.
 
     Args:
-        first: First names, the most frequent first.
-        last: Stems and endings of family names.
+        whole: First names as they are; three times as many are made of *first*.
+        first: Stems and endings of first names.
+        last: Stems, middles and endings of family names.
         places: Stems and endings of cities.
     """
 
-    first: Sequence[str]
-    last: tuple[Sequence[str], Sequence[str]]
-    places: tuple[Sequence[str], Sequence[str]]
+    whole: Sequence[str]
+    first: Parts
+    last: Parts
+    places: Parts
 
 
-def _language(first: str, last: str, places: str) -> _Language:
-    stems, _, endings = last.partition("|")
-    place_stems, _, place_endings = places.partition("|")
-    return _Language(
-        first.split(),
-        (stems.split(), [ending.replace("_", " ").replace("=", "") for ending in endings.split()]),
-        (place_stems.split(), [ending.replace("_", " ").replace("=", "") for ending in place_endings.split()]),
+def _parts(text: str) -> Parts:
+    """Return the parts that ` | ` separates; `=` stands for nothing and `_` for a space."""
+    return tuple(
+        [part.replace("=", "").replace("_", " ") for part in parts.split()] for parts in text.split(" | ")
     )
 
 
-# An ending of "=" is none, "_" is a space.
+def _language(whole: str, first: str, last: str, places: str) -> _Language:
+    return _Language(whole.split(), _parts(first), _parts(last), _parts(places))
+
+
 _LANGUAGES: Final = {
     "en": _language(
-        "James Mary John Linda Robert Emma Michael Olivia William Chloe Thomas Zoë Seán Siobhán D'Arcy Renée",
-        "Smith John William Brown Harris Robin Jack Wat Thomp Ander O'Neil O’Brien McDonald St.John|= son s field ford",
-        "Spring Green River Fair Ash Wood King Bristol Oak Black Mill Stoke|field ville _Park ton _Beach dale _City",
+        "James Mary John Linda Robert Emma Michael Olivia William Chloe Thomas Grace Daniel Zoë D'Arcy Siobhán",
+        "Al Ben Car Dan El Fran Gor Har Jan Kar Lin Mar Nor Os Pat Ros Sam Val | a ie on ette ice ine ard vin bert ley",
+        "Smith Brown Har Wil Robin Thomp And Ash Black Brad Clay Hast Mor O'Neil O’Brien Mac Stan Whit | = er ing le "
+        "ring ke | son s ton ford field ley worth man",
+        "Spring Green River Fair Ash Wood King Bristol Oak Black Mill Stoke | field ville ton dale _Park _Beach _City",
     ),
     "de": _language(
-        "Peter Maria Michael Sabine Thomas Petra Jürgen Ursula Andreas Jörg Günther Käthe Sören Hannelore Björn Anneliese",
-        "Müll Schmid Weiß Groß Jäg Schröd Köhl Lang Böhm Kais Stein Hof Fried Neu|er mann t el müller bauer",
-        "Neu Ober Unter Düssel Köln Bad_Hom Alt Grün Wies Stein Hohen Würz|dorf burg stadt kirchen_am_Main hausen baden",
+        "Peter Maria Michael Sabine Thomas Petra Andreas Ursula Stefan Jürgen Monika Günther Käthe Jörg Sören Björn",
+        "Ann Bern Diet Eber Fried Ger Hart Ing Karl Lieb Mart Rein Sieg Ul Wal Wolf | hard a mar traud linde win fried e",
+        "Müll Schmid Weiß Groß Beck Schneid Lang Böhm Kais Stein Hof Fried Neu Berg Kraus Vogel | er en el el l ing | "
+        "= mann t bauer sen meier berg hofer",
+        "Neu Ober Unter Köln Bad_Hom Alt Grün Wies Stein Hohen Würz Berg | dorf burg stadt hausen heim kirchen_am_Main",
     ),
     "fr": _language(
-        "Jean Marie Pierre Françoise Michel Hélène Éric Chloé André Zoé Benoît Noël François Anaïs Jérôme Thérèse",
-        "Dupon Lefèv Mart Berna Duran Lemoi Garn Fontain Chevali Girar Beauli Gauti|t re in rd eau er ne",
-        "Saint-Étienne Mont Ville Beau Château Bois La_Roche Neuilly Orlé Aix|-sur-Seine fort roux -en-Provence ans_2e",
+        "Jean Marie Pierre Nathalie Michel Isabelle Philippe Françoise Alain Hélène André Zoé Éric Benoît Chloé Anaïs",
+        "Ad Bast Clém Domin Fab Gaël Jul Lau Luc Mar Nad Ph Rom Sand Val Yv | ien ine ette ent ice ier ique on",
+        "Mart Dup Lef Bern Dur Lem Garn Font Chev Gir Beaul Gaut Per Rouss Gu Mo | = on è er ar ill | "
+        "in ont vre ard and oine ier ault",
+        "Saint-Étienne Mont Ville Beau Château Bois La_Roche Neu Or Aix Long | fort roux ville -sur-Seine -en-Provence",
     ),
     "es": _language(
-        "María José Antonio Carmen Manuel Ana Francisco Lucía Juan Ángel Jesús Íñigo Begoña Concepción Raúl Inés",
-        "Garc Fernánd Gonzál Rodrígu Lóp Martín Sánch Pér Góm Núñ Ibáñ Peñ|ía ez es a_Ruiz ez_Díaz",
-        "San_Juan Villa Santa_Fe Puerto Ciudad Torre León Alcalá|_del_Río nueva _de_los_Santos _Real vieja",
+        "María José Antonio Carmen Manuel Ana Francisco Lucía Juan Laura Jesús Ángel Marta Raúl Begoña Íñigo",
+        "Alb Bel Carl Dani El Fern Gab Is Jav Marc Nor Pat Ros Salv Ser Vic | ito ina anda iel ador ia gio ela",
+        "Garc Fern Gonz Rodr Mart Sanch Per Gom Mor Torr Dom Ram Cast Ort Nav Herr | í án ig in en el | a dez ez o es ero era",
+        "San_Juan Villa Santa_Fe Puerto Ciudad Torre León Alcalá | nueva vieja _Real _del_Río _de_los_Santos",
     ),
     "pt": _language(
-        "Maria José João Ana Antônio Francisca Luís Conceição Paulo Letícia Sebastião Inês Vinícius Érica Estêvão Thaís",
-        "Silv Sant Oliveir Souz Lim Per Ferreir Araúj Gonçalv Magalhã|a os eira o es a_Neto",
-        "São_José Rio Porto Belo Nova Ribeirão Santo|_do_Norte _Alegre _Horizonte _Preto _dos_Campos",
+        "Maria José João Ana Carlos Francisca Paulo Letícia Lucas Inês Pedro Conceição Marcos Antônio Vinícius Thaís",
+        "Adri Bru Carol Deb Edu Fab Gust Jul Leo Mar Nat Rai Sil Tat Vit Wal | ana no ina ora ardo iana avo nardo",
+        "Silv Sant Oliveir Souz Lim Per Ferr Araúj Gonç Alm Barb Card Carv Nasc Rib Teix | = eir al it ed | a os o es eira im",
+        "São_José Rio Porto Belo Nova Ribeirão Santo Campo | _Alegre _Horizonte _Preto _do_Norte _dos_Campos",
     ),
     "it": _language(
-        "Giuseppe Maria Antonio Anna Giovanni Rosa Niccolò Lucia Mario Nicolò Elena Andrea Matteo Chiara Luca Sofia",
-        "Ross Bianch D'Angel Ferr Esposit Roman Colomb Ricc De_Luc Dell'Acqu Marin|i o a ini etti",
-        "San Monte Castel Villa Reggio Forlì Pont|_Giovanni _nell'Emilia franco novo verde",
+        "Giuseppe Maria Antonio Anna Giovanni Rosa Francesco Lucia Mario Elena Andrea Chiara Luca Sofia Niccolò Nicolò",
+        "Al Bart Carl Don Em Fabr Greg Is Lor Marc Nat Ren Salv Silv Vitt Val | essandro ella izio enzo ina atore ia o",
+        "Ross Bianch D'Angel Ferr Esp Rom Colomb Ricc De_Luc Dell'Acqu Mar Gall Cont Bruno | = ar in ol et | i o ini etti one",
+        "San Monte Castel Villa Reggio Ponte Forlì | _Giovanni franco novo verde _nell'Emilia",
     ),
     "ja": _language(
         "翔太 美咲 健一 さくら 大輔 陽子 ハルキ 由美子 拓也 愛 誠 真由美 ケンジ 結衣 直樹 恵",
-        "佐 鈴 高 田 渡 伊 山 中 小 吉 加 松|藤 木 橋 中 辺 本 村 田 林",
-        "横 名古 札 川 神 大 東 北 長 広|浜市 屋市 幌 崎区 戸市 阪市 京都",
+        "大 美 健 優 陽 翔 直 和 真 千 | 太 子 一 奈 介 香 樹 代 菜 人",
+        "佐 鈴 高 田 渡 伊 山 中 小 吉 加 松 | = 々 | 藤 木 橋 中 辺 本 村 田 林 川 野 島",
+        "横 名古 札 川 神 大 東 北 長 広 | 浜市 屋市 幌 崎区 戸市 阪市 京都",
     ),
     "nl": _language(
-        "Jan Maria Pieter Anna Willem Johanna Daniël Loïs Sjoerd Zoë Hendrik Geertruida Koen Fleur Bram Noëlle",
-        "de_Vr van_D Bakk Viss Smi Meij Mul Ja Ver van_den_B|ies ijk er ser ts nsen meulen erg",
-        "Amster Rotter 's-Gravenh Utr Eind Zwol Nieuw Oud|dam age echt hoven le _aan_den_IJssel",
+        "Jan Maria Pieter Anna Willem Johanna Sjoerd Fleur Hendrik Koen Sanne Bram Geertruida Daniël Loïs Noëlle",
+        "Aal Bert Cor Dirk Ev Fem Geer Han Jel Lot Maar Nien Rens Sieb Til Wout | je ine tje us a ke en er",
+        "De_Vr Van_D Bakk Viss Sm Meij Mul Jans Ver Van_den_B De_B Kuip Hend Dekk Post | = er el enb | ies ijk ink ers oer eul ma stra",
+        "Amster Rotter Utr Eind Zwol Nieuw Oud 's-Gravenh | dam echt hoven veen burg age _aan_den_IJssel",
     ),
     "pl": _language(
-        "Anna Piotr Małgorzata Krzysztof Łukasz Agnieszka Stanisław Żaneta Paweł Zofia Święcisława Michał Ewa Jan Bożena Józef",
-        "Now Kowal Wiśniew Wójci Dąbrow Zieliń Szymań Woźni Wróbl|ak ski ska cki ewski",
-        "Nowy_S War Kra Łó Wro Zielona_G Bydg Częst|ącz szawa ków dź cław óra oszcz ochowa",
+        "Anna Piotr Maria Krzysztof Agnieszka Andrzej Ewa Jan Zofia Tomasz Katarzyna Marek Małgorzata Łukasz Paweł Józef",
+        "Al Bart Dan Em Fil Gab Hal Jac Kar Lid Mar Nat Rob Sylw Wikt Zdz | ina osz iel ek ia isław olina ian",
+        "Now Kowal Wiśn Wójc Dąb Ziel Szym Woź Kam Lew Maz Krawcz Piotr Grab | = ew kow in czyk | ak ski ska cki owicz",
+        "Nowy_S War Kra Wro Bydg Łó Zielona_G Częst | szawa ków cław oszcz dź óra ochowa",
     ),
     "sv": _language(
-        "Anna Erik Åsa Lars Märta Karl Kerstin Anders Örjan Birgitta Göran Malin Nils Ingrid Åke Linnéa",
-        "Anders Johans Lind Berg Sjö Nord Öst Hag Sund|son sson ström qvist gren man",
-        "Norr Söder Väster Öster Göte Malm Ny Upp|köping tälje ås sund borg ö sala",
+        "Anna Erik Lars Maria Karl Kerstin Anders Birgitta Nils Ingrid Malin Åsa Örjan Märta Göran Linnéa",
+        "Ag Bert Ced Elis Frid Gun Hen Is Joh Lov Mar Os Rag Sig Tor Vik | il rik nar abet a olf an e",
+        "And Joh Lind Berg Sjö Nord Öst Hag Sund Hed Ek Lund Ny Åk | = ers ans en er | son ström qvist gren man blad",
+        "Norr Söder Väster Öster Göte Malm Ny Upp Ek | köping tälje sund borg by ås ö sala",
     ),
     "tr": _language(
-        "Mehmet Fatma Mustafa Ayşe Ahmet Emine Ali Zeynep İbrahim Gülşen Çağla Özgür Hüseyin İrem Şükrü Ümit",
-        "Yıl Kay Dem Çel Şah Özt Ay Yıld Kılı|maz a ir ik in ürk dın ız ç",
-        "İstan An İz Eski Diyar Kırk Şanlı Çan|bul kara mir şehir bakır lareli urfa",
+        "Mehmet Fatma Mustafa Emine Ahmet Zeynep Ali Ayşe Hüseyin Elif İbrahim Gülşen Çağla Özgür İrem Şükrü",
+        "Al Ber Cem Der Em Fer Gök Hak Il Kad Mel Nes Ok Sel Tun Ya | kan in per ya rin han tuğ il",
+        "Yıl Kay Dem Çel Şah Özt Ayd Ars Doğ Kor Kurt Polat Er Ak | = ir ik er kan | maz lan oğlu gün taş bulut",
+        "İstan An İz Eski Diyar Kırk Şanlı Mer | bul kara mir şehir bakır sin lareli urfa",
     ),
     "hi": _language(
-        "Aarav Priya Rahul Anjali राहुल प्रिया अमित नेहा Vikram Lakshmi सुनीता Arjun संजय Deepa Rohan कविता",
-        "Shar Kum Sin Pat Gup Red Na शर् कु सिं|ma ar gh el ta dy ir मा मार ह",
-        "Ahmeda Hydera New Ben Faisal Chan मुं नई|bad _Delhi galuru digarh बई _दिल्ली",
+        "Aarav Priya Rahul Anjali Vikram Lakshmi Arjun Deepa Rohan Neha राहुल प्रिया अमित नेहा सुनीता कविता",
+        "An Bha Dev Gan Har Jay Kav Man Nav Par Raj San Sur Var Vin Ya | ita esh ya ant endra al i ish",
+        "Shar Kum Sin Pat Gup Red Na Chau Mish Ver Agar Ban शर् कु सिं | = an ad er | ma ar gh el ta dy ra wal मा मार",
+        "Ahmeda Hydera New Ben Faisal Chan Vado मुं नई | bad _Delhi galuru digarh dara बई _दिल्ली",
     ),
     "ru": _language(
-        "Анна Иван Мария Дмитрий Ольга Сергей Екатерина Алексей Наталья Андрей Олексій Юлія Артём Фёдор Святослав Ганна",
-        "Иван Петр Смирн Кузнец Соловьё Шевч Бонд Коваль|ов ова енко ук ский",
-        "Ново Екатерин Нижний_Н Кра Санкт-П Хар|сибирск бург овгород снодар етербург ків",
+        "Анна Иван Мария Дмитрий Ольга Сергей Екатерина Алексей Наталья Андрей Юлія Олексій Артём Фёдор Ганна",
+        "Вас Вер Дар Ев Зин Кон Люд Мир Ром Свят Тат Яр | илий оника ья гений аида стантин мила ослав ан",
+        "Иван Петр Смирн Кузнец Соловь Шевч Бонд Коваль Моро Вол Лебед Ник | = ен чен ит | ов ова ко ук ский ина",
+        "Ново Екатерин Нижний_Н Кра Санкт-П Хар | сибирск бург овгород снодар етербург ків",
     ),
     "el": _language(
-        "Μαρία Γιώργος Ελένη Δημήτρης Κωνσταντίνος Αικατερίνη Νίκος Βασιλική Γιάννης Σοφία Χρήστος Άννα",
-        "Παπαδ Γεωργ Δημητρ Νικολ Κωνσταντ|όπουλος ίου άκης αΐδης ίνου",
-        "Αθή Θεσσαλον Πάτ Ηράκλ Λάρ|να ίκη ρα ειο ισα",
+        "Μαρία Γιώργος Ελένη Δημήτρης Αικατερίνη Νίκος Βασιλική Γιάννης Σοφία Χρήστος Άννα Κωνσταντίνος",
+        "Αθαν Βασ Γεωρ Ευαγγ Ιω Παν Στ | ασία ίλης γία ελία άννα αγιώτης έλλα",
+        "Παπαδ Γεωργ Δημητρ Νικολ Κωνσταντ Αλεξ Οικον | = ι αν | όπουλος ίου άκης αΐδης ίδης",
+        "Αθή Θεσσαλον Πάτ Ηράκλ Λάρ | να ίκη ρα ειο ισα",
     ),
     "ar": _language(
         "محمد فاطمة أحمد عائشة علي مريم عمر زينب خالد نور يوسف سارة إبراهيم ليلى حسن هدى",
-        "ال عبد_ال بن_ أبو_|حسن رحمن سعيد مصري هاشمي كريم",
-        "ال مدينة_|رياض قاهرة كويت دوحة",
+        "عبد_ نور_ سيف_ شمس_ | الله الدين الرحمن الكريم الهدى",
+        "ال عبد_ال بن_ أبو_ | = ع م | حسن رحمن سعيد مصري هاشمي كريم",
+        "ال مدينة_ | رياض قاهرة كويت دوحة",
     ),
     "zh": _language(
         "伟 芳 娜 秀英 敏 静 丽 强 磊 军 洋 勇 艳 杰 娟 涛",
-        "王 李 张 刘 陈 杨 欧阳 黄 赵 吴 周 徐|= 小 志 文",
-        "北 上 广 深 南|京 海 州 圳",
+        "小 志 文 晓 建 海 美 玉 | 明 华 红 平 军 玲 燕 刚",
+        "王 李 张 刘 陈 杨 欧阳 黄 赵 吴 周 徐 | = | =",
+        "北 上 广 深 南 | 京 海 州 圳",
     ),
 }
 
@@ -214,7 +239,7 @@ _MAIL: Final = (
 )
 
 
-_FLATNESS: Final = 3.0
+_FLATNESS: Final = 1.5
 
 
 @cache
@@ -229,23 +254,23 @@ def _one_of(random: Random, values: Sequence[str]) -> str:
     return value
 
 
-def _joined(random: Random, parts: tuple[Sequence[str], Sequence[str]]) -> str:
-    return (random.choice(parts[0]) + _one_of(random, parts[1])).replace("_", " ")
+def _joined(random: Random, parts: Parts) -> str:
+    return "".join(_one_of(random, part) for part in parts)
 
 
 def _first_name(random: Random, language: _Language) -> str:
-    first = _one_of(random, language.first)
     chance = random.random()
-    if chance < 0.36:
-        return f"{first}{random.choice((' ', '-'))}{_one_of(random, language.first)}"
-    if chance < 0.5:
+    first = _one_of(random, language.whole) if chance < 0.25 else _joined(random, language.first)
+    if chance < 0.07:
+        return f"{first}{random.choice((' ', '-'))}{_one_of(random, language.whole)}"
+    if chance > 0.96:
         return f"{first} {random.choice('ABCDEFGHJKLMNPRST')}."
     return first
 
 
 def _last_name(random: Random, language: _Language) -> str:
     last = _joined(random, language.last)
-    return f"{last}-{_joined(random, language.last)}" if random.random() < 0.4 else last
+    return f"{last}-{_joined(random, language.last)}" if random.random() < 0.04 else last
 
 
 def _city(random: Random, language: _Language) -> str:

@@ -1,0 +1,483 @@
+"""The configuration document (design, section 5)."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.config import (
+    ACTIONS,
+    MINIMUM_IDENTIFIERS,
+    Caller,
+    Config,
+    Connection,
+    ConsentSettings,
+    GraphAPISettings,
+    QueueSettings,
+    parse_config,
+)
+from lib.errors import ConfigurationError
+
+#: The design's own example, the names of secrets completed.
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "graph_api": {"version": "v26.0", "url": "https://graph.facebook.com", "timeout_s": 10},
+    "default_connection": "acme",
+    "connections": {
+        "acme": {
+            "access_token": "projects/p/secrets/meta-token-acme/versions/latest",
+            "app_secret": "projects/p/secrets/meta-app-secret-acme/versions/latest",
+            "ad_account_id": "1234567890",
+            "dataset_id": "987654321098765",
+            "default_country": "DE",
+            "date_order": "dmy",
+            "external_id": "hash",
+        }
+    },
+    "callers": {
+        "sgtm": {
+            "keys": ["projects/p/secrets/relay-key-sgtm/versions/latest"],
+            "connections": ["acme"],
+            "actions": ["events", "add", "remove", "enter", "leave"],
+            "may_lower_consent": False,
+        }
+    },
+    "consent": {
+        "events": ["ad_storage", "ad_user_data"],
+        "audiences": ["ad_storage", "ad_user_data", "ad_personalization"],
+        "segments": [],
+        "absent": "denied",
+    },
+    "minimum_identifiers": [
+        ["EMAIL"],
+        ["PHONE"],
+        ["MADID"],
+        ["EXTERN_ID"],
+        ["FN", "LN", "ZIP"],
+        ["FN", "LN", "CT"],
+        ["FN", "LN", "DOB"],
+    ],
+    "identity": {
+        "endpoint": "https://identity.example.com/api/v1/identifier",
+        "access_token": "projects/p/secrets/identity-token/versions/latest",
+        "timeout_ms": 800,
+    },
+    "segments": {
+        "prefix": "CA_",
+        "mapping": {"EMAIL": ["email", "hashed_email"], "PHONE": ["phone"]},
+        "max_shrink": 0.5,
+    },
+    "sources": {"vip": {"bigquery": {"table": "p.crm.vip"}}},
+    "delivery_log": "p.meta_relay.delivery_log",
+    "log_level": "INFO",
+    "queue": {"topic": "projects/p/topics/meta-relay", "dead_letter_topic": "projects/p/topics/meta-relay-dead"},
+}
+ACME: Final = {"access_token": "env:TOKEN"}
+#: The smallest document that is sound.
+SMALLEST: Final[Mapping[str, Any]] = {"connections": {"acme": ACME}, "callers": "iam"}
+
+
+def parse(document: object) -> Config:
+    return parse_config(orjson.dumps(document))
+
+
+def problems(document: object) -> list[str]:
+    """Return what the one message says, line by line."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(document)
+    first, *lines = caught.value.message.split("\n  - ")
+    assert first == "the configuration has problems:"
+    return lines
+
+
+def with_connection(**more: Any) -> dict[str, Any]:
+    return {**SMALLEST, "connections": {"acme": ACME | more}}
+
+
+def with_caller(**more: Any) -> dict[str, Any]:
+    return {**SMALLEST, "callers": {"sgtm": more}}
+
+
+class TestSound:
+    def test_the_designs_example(self) -> None:
+        assert parse(EXAMPLE) == Config(
+            graph_api=GraphAPISettings(version="v26.0", url="https://graph.facebook.com", timeout_s=10.0),
+            default_connection="acme",
+            connections={
+                "acme": Connection(
+                    name="acme",
+                    access_token="projects/p/secrets/meta-token-acme/versions/latest",
+                    app_secret="projects/p/secrets/meta-app-secret-acme/versions/latest",
+                    ad_account_id="1234567890",
+                    dataset_id="987654321098765",
+                    default_country="de",
+                    date_order="dmy",
+                    external_id="hash",
+                )
+            },
+            callers={
+                "sgtm": Caller(
+                    name="sgtm",
+                    keys=("projects/p/secrets/relay-key-sgtm/versions/latest",),
+                    connections=frozenset({"acme"}),
+                    actions=frozenset({"events", "add", "remove", "enter", "leave"}),
+                    may_lower_consent=False,
+                )
+            },
+            consent=ConsentSettings(),
+            minimum_identifiers=MINIMUM_IDENTIFIERS,
+            delivery_log="p.meta_relay.delivery_log",
+            log_level="INFO",
+            queue=QueueSettings(
+                topic="projects/p/topics/meta-relay", dead_letter_topic="projects/p/topics/meta-relay-dead"
+            ),
+        )
+
+    def test_everything_but_connections_and_callers_has_a_default(self) -> None:
+        config = parse(SMALLEST)
+        assert config == Config(
+            connections={"acme": Connection(name="acme", access_token="env:TOKEN")},
+            callers=None,
+            default_connection="acme",
+        )
+        assert (config.graph_api, config.consent, config.minimum_identifiers) == (
+            GraphAPISettings(version="v26.0", url="https://graph.facebook.com", timeout_s=10.0),
+            ConsentSettings(
+                events=("ad_storage", "ad_user_data"),
+                audiences=("ad_storage", "ad_user_data", "ad_personalization"),
+                segments=(),
+                absent="denied",
+            ),
+            MINIMUM_IDENTIFIERS,
+        )
+        acme = config.connections["acme"]
+        assert (acme.date_order, acme.external_id, acme.default_country) == ("mdy", "hash", None)
+
+    def test_the_values_of_the_example_are_the_defaults(self) -> None:
+        kept = ("graph_api", "consent", "minimum_identifiers", "log_level")
+        assert parse({**SMALLEST, **{key: EXAMPLE[key] for key in kept}}) == parse(SMALLEST)
+
+    def test_of_several_connections_none_is_the_default_by_itself(self) -> None:
+        assert parse({**SMALLEST, "connections": {"acme": ACME, "globex": ACME}}).default_connection is None
+
+    def test_every_key_of_a_connection(self) -> None:
+        stated = {
+            "app_id": "77",
+            "test_event_code": "TEST123",
+            "default_currency": "EUR",
+            "ad_account_id": "act_42",
+            "external_id": "plain",
+            "normalization": {"name_spaces": "drop", "city_marks": "strip", "gender_words": {"Frau": "f", "HERR": "m"}},
+        }
+        assert parse(with_connection(**stated)).connections["acme"] == Connection(
+            name="acme",
+            access_token="env:TOKEN",
+            app_id="77",
+            test_event_code="TEST123",
+            default_currency="EUR",
+            ad_account_id="42",
+            external_id="plain",
+            name_spaces="drop",
+            city_marks="strip",
+            gender_words={"frau": "f", "herr": "m"},
+        )
+
+    def test_a_caller_with_keys_alone(self) -> None:
+        document = {**with_caller(keys=["env:KEY"]), "connections": {"acme": ACME, "globex": ACME}}
+        assert parse({**document, "default_connection": "acme"}).callers == {
+            "sgtm": Caller(
+                name="sgtm",
+                keys=("env:KEY",),
+                connections=frozenset({"acme"}),
+                actions=frozenset({"events", "add", "remove", "enter", "leave"}),
+                may_lower_consent=False,
+            )
+        }
+        assert parse(document).callers == {
+            "sgtm": Caller(
+                name="sgtm",
+                keys=("env:KEY",),
+                connections=frozenset(),
+                actions=frozenset({"events", "add", "remove", "enter", "leave"}),
+            )
+        }
+
+    def test_a_caller_that_names_nothing_may_use_nothing(self) -> None:
+        assert parse(with_caller(connections=[], actions=[])).callers == {
+            "sgtm": Caller(name="sgtm", connections=frozenset(), actions=frozenset())
+        }
+
+    def test_no_callers_means_that_nobody_may_call(self) -> None:
+        assert parse({**SMALLEST, "callers": {}}).callers == {}
+
+    def test_every_action_may_be_named(self) -> None:
+        callers = parse(with_caller(actions=list(ACTIONS))).callers
+        assert callers is not None
+        assert callers["sgtm"].actions == frozenset(ACTIONS)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "projects/p/secrets/s/versions/latest",
+            "projects/my-project-1/secrets/meta_token-2/versions/17",
+            "env:META_TOKEN",
+        ],
+    )
+    def test_names_of_secrets(self, name: str) -> None:
+        assert parse(with_connection(access_token=name)).connections["acme"].access_token == name
+
+    @pytest.mark.parametrize(
+        "url",
+        ["https://graph.example.com", "https://graph.example.com:8443", "http://127.0.0.1:8080", "http://localhost"],
+    )
+    def test_addresses_of_meta(self, url: str) -> None:
+        assert parse({**SMALLEST, "graph_api": {"url": url}}).graph_api.url == url
+
+    @pytest.mark.parametrize("seconds", [0.1, 1, 60])
+    def test_seconds(self, seconds: float) -> None:
+        assert parse({**SMALLEST, "graph_api": {"timeout_s": seconds}}).graph_api.timeout_s == seconds
+
+    def test_an_empty_list_of_minimum_identifiers(self) -> None:
+        assert parse({**SMALLEST, "minimum_identifiers": []}).minimum_identifiers == ()
+
+    def test_null_is_left_out(self) -> None:
+        nothing = dict.fromkeys(EXAMPLE.keys() - SMALLEST.keys())
+        document = with_connection(app_secret=None, ad_account_id=None, normalization=None)
+        assert parse({**document, **nothing, "default_connection": None}) == parse(SMALLEST)
+
+    def test_a_text_is_read_as_its_bytes_are(self) -> None:
+        assert parse_config(orjson.dumps(EXAMPLE).decode()) == parse(EXAMPLE)
+
+
+_URL_WORDS: Final = "graph_api.url must be https://host, or http:// on this machine"
+_KEYS_WORDS: Final = "minimum_identifiers must be a list of lists of audience keys that name a person"
+#: A document of these keys beside the smallest -> what the one line says.
+BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
+    ({"colour": "green"}, "colour is not known"),
+    ({"graph_api": "v26.0"}, "graph_api must be an object"),
+    ({"graph_api": {"version": "26.0"}}, "graph_api.version must be a version such as v26.0"),
+    ({"graph_api": {"version": 26.0}}, "graph_api.version must be a version such as v26.0"),
+    ({"graph_api": {"version": "v26.0/x"}}, "graph_api.version must be a version such as v26.0"),
+    ({"graph_api": {"url": "http://graph.facebook.com"}}, _URL_WORDS),
+    ({"graph_api": {"url": "https://graph.facebook.com/"}}, _URL_WORDS),
+    ({"graph_api": {"url": "https://a@b.com"}}, _URL_WORDS),
+    ({"graph_api": {"url": "http://127.0.0.1.example.com"}}, _URL_WORDS),
+    ({"graph_api": {"timeout_s": 0}}, "graph_api.timeout_s must be a number of seconds up to 60"),
+    ({"graph_api": {"timeout_s": 61}}, "graph_api.timeout_s must be a number of seconds up to 60"),
+    ({"graph_api": {"timeout_s": "10"}}, "graph_api.timeout_s must be a number of seconds up to 60"),
+    ({"graph_api": {"timeout_s": True}}, "graph_api.timeout_s must be a number of seconds up to 60"),
+    ({"graph_api": {"timeout": 10}}, "graph_api.timeout is not known"),
+    ({"default_connection": "globex"}, "default_connection is not among the connections"),
+    ({"default_connection": 5}, "default_connection must be a connection's name"),
+    ({"connections": {}}, "connections must name at least one connection"),
+    ({"connections": {"acme": "token"}}, "connections.acme must be an object"),
+    ({"connections": {"acme": {}}}, "connections.acme.access_token is missing"),
+    (
+        {"connections": {"a/b": ACME}},
+        "connections.(a key) must have a name of letters, digits and _, at most 64 (and -)",
+    ),
+    ({"callers": None}, 'callers is missing; give each caller its keys, or "iam"'),
+    ({"callers": "IAM"}, "callers must be an object"),
+    ({"callers": ["sgtm"]}, "callers must be an object"),
+    ({"callers": {"sgtm": "key"}}, "callers.sgtm must be an object"),
+    ({"consent": {"events": "ad_storage"}}, "consent.events must be a list of signals: "),
+    ({"consent": {"audiences": ["ad_magic"]}}, "consent.audiences must be a list of signals: "),
+    ({"consent": {"segments": [1]}}, "consent.segments must be a list of signals: "),
+    ({"consent": {"absent": "unknown"}}, "consent.absent must be one of denied, granted"),
+    ({"consent": {"absent": True}}, "consent.absent must be one of denied, granted"),
+    ({"consent": {"default": "granted"}}, "consent.default is not known"),
+    ({"minimum_identifiers": "EMAIL"}, _KEYS_WORDS),
+    ({"minimum_identifiers": ["EMAIL"]}, _KEYS_WORDS),
+    ({"minimum_identifiers": [[]]}, _KEYS_WORDS),
+    ({"minimum_identifiers": [["email"]]}, _KEYS_WORDS),
+    ({"minimum_identifiers": [["EMAIL", 1]]}, _KEYS_WORDS),
+    ({"minimum_identifiers": [[["EMAIL"]]]}, _KEYS_WORDS),
+    ({"minimum_identifiers": [["LOOKALIKE_VALUE"]]}, _KEYS_WORDS),
+    ({"identity": {"url": "https://x"}}, "identity.url is not known"),
+    ({"identity": 5}, "identity must be an object"),
+    ({"segments": {"prefx": "CA_"}}, "segments.prefx is not known"),
+    ({"sources": []}, "sources must be an object"),
+    ({"delivery_log": "meta_relay.delivery_log"}, "delivery_log must be project.dataset.table"),
+    ({"delivery_log": {"table": "p.d.t"}}, "delivery_log must be project.dataset.table"),
+    ({"log_level": "TRACE"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
+    ({"log_level": "info"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
+    ({"queue": {"topic": "projects/p/topics/t"}}, "queue.dead_letter_topic is missing"),
+    ({"queue": {"topic": "t", "dead_letter_topic": "projects/p/topics/d"}}, "queue.topic must be projects/…/topics/…"),
+    ({"queue": []}, "queue must be an object"),
+]
+#: The same of the keys of a connection.
+BAD_CONNECTION: Final[list[tuple[Mapping[str, Any], str]]] = [
+    ({"access_token": "EAABsbCS1iHg"}, "access_token must be a secret's name (projects/…"),
+    ({"access_token": "projects/p/secrets/s"}, "access_token must be a secret's name (projects/…"),
+    ({"access_token": "projects/p/secrets/s/versions/newest"}, "access_token must be a secret's name (projects/…"),
+    ({"access_token": "env:"}, "access_token must be a secret's name (projects/…"),
+    ({"access_token": ["env:A"]}, "access_token must be a secret's name (projects/…"),
+    ({"app_secret": "0123456789abcdef"}, "app_secret must be a secret's name (projects/…"),
+    ({"app_id": "a b"}, "app_id must be letters, digits and _, at most 64"),
+    ({"ad_account_id": "act_"}, "ad_account_id must be letters, digits and _, at most 64"),
+    ({"ad_account_id": "12/34"}, "ad_account_id must be letters, digits and _, at most 64"),
+    ({"ad_account_id": 1234567890}, "ad_account_id must be letters, digits and _, at most 64"),
+    ({"dataset_id": "1?x"}, "dataset_id must be letters, digits and _, at most 64"),
+    ({"test_event_code": "TEST 1"}, "test_event_code must be letters, digits and _, at most 64"),
+    ({"default_currency": "eur"}, "default_currency must be an ISO 4217 code"),
+    ({"default_country": "DEU"}, "default_country must be an ISO 3166-1 alpha-2 code"),
+    ({"date_order": "ymd"}, "date_order must be one of mdy, dmy"),
+    ({"external_id": "clear"}, "external_id must be one of hash, plain"),
+    ({"normalization": "keep"}, "normalization must be an object"),
+    ({"normalization": {"name_spaces": True}}, "normalization.name_spaces must be one of keep, drop"),
+    ({"normalization": {"city_marks": "drop"}}, "normalization.city_marks must be one of keep, strip"),
+    ({"normalization": {"gender_words": ["Frau"]}}, 'normalization.gender_words must give "f" or "m" for each word'),
+    ({"normalization": {"gender_words": {"x": "d"}}}, 'normalization.gender_words must give "f" or "m" for each word'),
+    (
+        {"normalization": {"gender_words": {"x": ["f"]}}},
+        'normalization.gender_words must give "f" or "m" for each word',
+    ),
+    ({"normalization": {"case": "keep"}}, "normalization.case is not known"),
+    ({"pixel": "1"}, "pixel is not known"),
+]
+#: The same of the keys of a caller.
+BAD_CALLER: Final[list[tuple[Mapping[str, Any], str]]] = [
+    ({"keys": "env:KEY"}, "keys must be a list of a secret's name"),
+    ({"keys": ["the-key-itself"]}, "keys must be a list of a secret's name"),
+    ({"keys": [None]}, "keys must be a list of a secret's name"),
+    ({"connections": ["globex"]}, "connections must be a list of connections that are configured"),
+    ({"connections": "acme"}, "connections must be a list of connections that are configured"),
+    ({"connections": [["acme"]]}, "connections must be a list of connections that are configured"),
+    ({"actions": ["delete"]}, "actions must be a list of actions: events, add, remove"),
+    ({"actions": "add"}, "actions must be a list of actions: events, add, remove"),
+    ({"may_lower_consent": "true"}, "may_lower_consent must be true or false"),
+    ({"may_lower_consent": 1}, "may_lower_consent must be true or false"),
+    ({"key": ["env:KEY"]}, "key is not known"),
+]
+ALL_BAD: Final = [
+    *(({**SMALLEST, **more}, line) for more, line in BAD),
+    *((with_connection(**more), f"connections.acme.{line}") for more, line in BAD_CONNECTION),
+    *((with_caller(**more), f"callers.sgtm.{line}") for more, line in BAD_CALLER),
+]
+
+
+class TestUnsound:
+    @pytest.mark.parametrize(
+        ("document", "expected"),
+        [pytest.param(document, line, id=f"{number} {line}") for number, (document, line) in enumerate(ALL_BAD)],
+    )
+    def test_a_problem_is_told_with_its_place(self, document: dict[str, Any], expected: str) -> None:
+        (line,) = problems(document)
+        assert line[: len(expected)] == expected
+
+    def test_all_problems_are_told_in_one_message(self) -> None:
+        document = {
+            "graph_api": {"version": "26", "timeout_s": -1},
+            "connections": {"acme": {"app_secret": "x", "pixel": 1}, "globex": []},
+            "callers": {"sgtm": {"keys": ["k"], "connections": ["other"]}},
+            "consent": {"absent": "no"},
+            "queue": {},
+            "colour": 1,
+        }
+        assert sorted(line.split(" ")[0] for line in problems(document)) == [
+            "callers.sgtm.connections",
+            "callers.sgtm.keys",
+            "colour",
+            "connections.acme.access_token",
+            "connections.acme.app_secret",
+            "connections.acme.pixel",
+            "connections.globex",
+            "consent.absent",
+            "graph_api.timeout_s",
+            "graph_api.version",
+            "queue.dead_letter_topic",
+            "queue.topic",
+        ]
+
+    @pytest.mark.parametrize("document", [[], "text", 5, None, True])
+    def test_what_is_no_object_is_told_as_such(self, document: object) -> None:
+        assert problems(document)[0] == "the document must be an object"
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            pytest.param("", 1, id="empty"),
+            pytest.param('{"connections": {\n"acme": {},\n}', 2, id="trailing comma"),
+            pytest.param('{"a": NaN}', 1, id="NaN"),
+            pytest.param('\n\n{"a"\n', 4, id="cut off"),
+        ],
+    )
+    def test_what_is_no_json_is_told_by_its_line(self, text: str, line: int) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            parse_config(text)
+        assert caught.value.message == f"the configuration is not JSON: line {line}"
+
+    @given(
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-9, 99)
+            | st.sampled_from(["acme", "iam", "env:A", "v26.0", "EMAIL", ""]),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(
+                    st.sampled_from([*EXAMPLE, *EXAMPLE["connections"]["acme"], *EXAMPLE["callers"]["sgtm"], "acme"]),
+                    inner,
+                    max_size=4,
+                )
+            ),
+            max_leaves=15,
+        )
+    )
+    def test_any_json_is_a_configuration_or_a_configuration_error(self, document: Any) -> None:
+        try:
+            config = parse(document)
+        except ConfigurationError:
+            return
+        assert isinstance(config, Config)
+
+
+CANARY: Final = "EAAB7c1fCanary+/=" + "x" * 60
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda _: CANARY, id="as a text"),
+        pytest.param(lambda _: [CANARY], id="in a list"),
+        pytest.param(lambda _: {CANARY: CANARY}, id="as key and value"),
+        pytest.param(lambda old: {**old, CANARY: CANARY} if isinstance(old, dict) else old, id="as a further key"),
+        pytest.param(lambda old: [*old, CANARY] if isinstance(old, list) else CANARY, id="as a further item"),
+    ],
+)
+def test_no_message_holds_a_value_that_was_pasted_in(change: Any) -> None:
+    refused = 0
+    for path in places(EXAMPLE):
+        if not path:
+            continue
+        document: Any = copy.deepcopy(dict(EXAMPLE))
+        node = document
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = change(node[path[-1]])
+        try:
+            parse(document)
+        except ConfigurationError as error:
+            refused += 1
+            shown = f"{error!r} {error.facts()} {''.join(traceback.format_exception(error))}"
+            assert "7c1fCanary" not in shown, path
+    assert refused > 5
+
+
+def test_a_document_that_is_no_json_is_not_repeated() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config('{"access_token": "' + CANARY)
+    assert "7c1fCanary" not in "".join(traceback.format_exception(caught.value))
