@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-emulators check bench fuzz regions clean
+.PHONY: run test test-emulators check bench fuzz regions readme clean
 
 run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
@@ -26,8 +26,12 @@ bench: $(STAMP)
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest -m fuzz
 
-regions: $(STAMP) ## lib/regions.json anew from the installed pycountry and babel
+regions: $(STAMP) ## lib/regions.json and lib/currencies.json anew from the installed pycountry and babel
 	$(BIN)/python -m tests.tools.build_regions
+	$(BIN)/python -m tests.tools.build_currencies
+
+readme: $(STAMP) ## the README's generated tables anew
+	$(BIN)/python -m tests.tools.build_readme
 
 clean:
 	rm -rf $(VENV) .bigquery-emulator

@@ -330,9 +330,14 @@ def _body_of(request: HTTPRequest) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
         raise TooLargeError("the body is larger than 32 MB")
-    body = request.read_body()
+    try:
+        body = request.read_body()
+    except Exception:  # noqa: BLE001 - the server raises its own, such as gunicorn's for a broken chunk
+        raise InvalidRequestError("the body did not come whole") from None
     if len(body) > MAX_BODY_BYTES:
         raise TooLargeError("the body is larger than 32 MB")
+    if length.isdecimal() and int(length[:20]) != len(body):
+        raise InvalidRequestError("the body did not come whole")
     return body
 
 

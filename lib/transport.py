@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -38,6 +39,8 @@ class RequestsTransport:
     """
 
     def __init__(self, *, pool_size: int) -> None:
+        # Its warnings hold the URL, and with it the proof of the app secret.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         self._session = requests.Session()
         # Proxies, .netrc and CA bundles of the environment are not for these calls, nor is a cookie.
         self._session.trust_env = False

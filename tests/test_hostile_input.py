@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 import orjson
@@ -301,43 +302,39 @@ def random_input(examples: int) -> settings:
     )
 
 
-scalars: Final = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**63), 2**64 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=8),
-    st.sampled_from(
-        [
-            "canary", "Canary@Example.com", "+49 170 1234567", "0", "", "1", "true", "denied", "granted", "add", "remove",
-            "EMAIL", "acme", "globex", "1001", "act_1", "LDU", "US", "2/16/1997", "1997-02-16", "undefined", "null", "f",
-            "38400000-8cf0-11bd-b23e-10b96e40000d", "a" * 64, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-            "13r3r3r3r5l1", "G111", "1YYN", "\u0000", "é\u0301", "😀", "ﬀ", "İ", "\u202e",
-        ]
-    ),
+ODD: Final = (
+    None, True, False, 0, 1, -1, 7, 2**53 + 1, 2**63 - 1, 2**64 - 1, -(2**63), 0.0, -0.0, 1.5, 1e300, 5e-324,
+    "canary", "Canary@Example.com", "a@b", "@", "+49 170 1234567", "0170", "(650) 253-0000", "0", "", " ", "1", "true",
+    "denied", "granted", "add", "remove", "EMAIL", "acme", "globex", "1001", "act_1", "LDU", "US", "Deutschland", "CA",
+    "2/16/1997", "1997-02-16", "0000-00-00", "99/99/9999", "undefined", "null", "f", "Frau", "94035-1234", "12.50",
+    "38400000-8cf0-11bd-b23e-10b96e40000d", "00000000-0000-0000-0000-000000000000", "a" * 32, "A" * 40, "a" * 64,
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    "13r3r3r3r5l1", "G111", "1YYN", "\x00", "\n", "e\u0301", "😀", "ﬀ", "İ", "ß", "\u202e", "\u0301", "١٢٣", "Ⅷ", "½",
 )  # fmt: skip
+scalars: Final = st.one_of(st.sampled_from(ODD), st.sampled_from(ODD), st.integers(-(2**63), 2**64 - 1), st.text(max_size=4))
 KEYS: Final = (
     "EMAIL PHONE FN LN FI CT ST ZIP COUNTRY GEN DOB DOBY DOBM DOBD MADID EXTERN_ID PAGEUID APPUID UID LOOKALIKE_VALUE "
     "DATA_PROCESSING_OPTIONS DATA_PROCESSING_OPTIONS_COUNTRY DATA_PROCESSING_OPTIONS_STATE"
 ).split()
-json_values: Final = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=6)), inner, max_size=4),
-    ),
-    max_leaves=8,
-)
+keys: Final = st.sampled_from([*KEYS, "email", " Phone ", "canary", "", "schema", "data", "state", "required", "audience_id"])
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3))
+
+
+# Two levels, since st.recursive takes several times as long.
+json_values: Final = st.one_of(scalars, containers(st.one_of(scalars, containers(scalars))))
 persons: Final = st.dictionaries(
-    st.sampled_from([*KEYS, "email", " Phone "]), st.one_of(scalars, st.lists(scalars, max_size=3)), min_size=1, max_size=6
+    st.sampled_from([*KEYS, "email", " Phone "]), st.one_of(scalars, st.lists(scalars, max_size=3)), min_size=1, max_size=4
 )
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> dict[str, Any]:
-    schema = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=5))
+    schema = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4))
     row = st.lists(scalars, min_size=len(schema), max_size=len(schema))
-    rows = draw(st.lists(st.one_of(row, row, row, json_values), min_size=1, max_size=5))
+    rows = draw(st.lists(st.one_of(row, row, row, json_values), min_size=1, max_size=3))
     return {"schema": draw(st.sampled_from([schema, ", ".join(schema)])), "data": rows}
 
 
@@ -346,7 +343,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a body that is mostly as it should be."""
     action = draw(st.sampled_from(["add", "add", "add", "remove", "remove_from_all"]))
     destination = {"ad_account_id": "act_1"} if action == "remove_from_all" else {"audience_id": "1001"}
-    body: dict[str, Any] = {"action": action, "destinations": [destination], "consent": dict(GRANTED)}
+    body: dict[str, Any] = {"action": action, "destinations": [destination], "consent": deepcopy(GRANTED)}
     form = draw(st.sampled_from(["user", "users", "table", "event"]))
     if form == "user":
         body["user"] = draw(persons)
@@ -361,23 +358,19 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         body["destinations"].append({"audience_id": "2001", "connection": "globex", "value_based": draw(st.booleans())})
     for key in draw(st.lists(st.sampled_from(["optimistic", "debug", "dry_run", "data_processing", "page_ids"]), max_size=2)):
         body[key] = {"data_processing": {"options": ["LDU"]}, "page_ids": ["1"]}.get(key, True)
-    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
-        mutate(draw, body)
     return body
 
 
-def mutate(draw: st.DrawFn, body: dict[str, Any]) -> None:
-    """Change one place of *body*."""
-    container, key = draw(st.sampled_from(list(places(body))))
-    change = draw(st.sampled_from(["replace", "remove", "wrap", "repeat"]))
-    if change == "replace":
-        container[key] = draw(json_values)
-    elif change == "remove":
-        del container[key]
-    elif change == "wrap":
-        container[key] = [container[key]]
-    elif isinstance(container[key], list):
-        container[key] = container[key] * 3
+def variants(body: dict[str, Any], junk: object) -> Iterator[dict[str, Any]]:
+    """Yield *body* with *junk* in each of its places in turn, and with each taken away."""
+    for number, (container, key) in enumerate(places(body)):
+        kept = container[key]
+        container[key] = junk
+        yield body
+        if number % 2 and isinstance(container, dict):
+            del container[key]
+            yield body
+        container[key] = kept
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -418,23 +411,25 @@ class TestRandomBodies:
         queue.messages.clear()
         return answered.status
 
-    @random_input(6_000)
-    @given(body=bodies())
-    def test_bodies_that_are_mostly_right(self, ports: Ports, body: dict[str, Any]) -> None:
-        self.check(ports, orjson.dumps(body))
+    # With about 20 places in each body this is more than 10,000 bodies; drawing each would take ten times as long.
+    @random_input(500)
+    @given(body=bodies(), junk=json_values)
+    def test_bodies_with_something_wrong_in_each_place_in_turn(self, ports: Ports, body: dict[str, Any], junk: object) -> None:
+        for variant in variants(body, junk):
+            self.check(ports, orjson.dumps(variant))
 
-    @random_input(2_000)
+    @random_input(500)
     @given(user=persons, table=tables())
     def test_people(self, ports: Ports, user: dict[str, Any], table: dict[str, Any]) -> None:
         self.check(ports, orjson.dumps(add("1001", user=user)))
         self.check(ports, orjson.dumps(add("1001", users=table)))
 
-    @random_input(2_000)
-    @given(body=st.dictionaries(st.one_of(st.sampled_from(list(add())), st.text(max_size=6)), json_values, max_size=5))
+    @random_input(300)
+    @given(body=st.dictionaries(st.sampled_from([*add(), "users", "event_data", "canary", ""]), json_values, max_size=4))
     def test_anything_that_is_an_object(self, ports: Ports, body: dict[str, Any]) -> None:
         self.check(ports, orjson.dumps(body))
 
-    @random_input(500)
+    @random_input(300)
     @given(raw=st.one_of(st.binary(max_size=64), json_values.map(orjson.dumps)))
     def test_any_bytes(self, ports: Ports, raw: bytes) -> None:
         self.check(ports, raw)
@@ -444,9 +439,9 @@ class TestRandomMessages:
     """Whatever a message holds, `deliver` does not raise: it is done with, or dead with a reason."""
 
     @staticmethod
-    def check(ports: Ports, data: object, attributes: Mapping[str, str]) -> None:
+    def check(ports: Ports, data: object, attributes: Mapping[str, str], *, may_wait: bool = False) -> None:
         relay, meta, queue = ports
-        assert relay.deliver(Message(data=data, attributes=attributes, message_id="1"))
+        assert relay.deliver(Message(data=data, attributes=attributes, message_id="1")) or may_wait
         assert all(letter["reason"] for _, letter in queue.dead)
         meta.bodies.clear()
         queue.dead.clear()
@@ -458,12 +453,15 @@ class TestRandomMessages:
         max_size=2,
     )
 
-    @random_input(1_000)
-    @given(body=bodies(), attributes=attributes)
-    def test_bodies_that_are_mostly_right(self, ports: Ports, body: dict[str, Any], attributes: dict[str, str]) -> None:
-        self.check(ports, base64.b64encode(orjson.dumps(body)).decode(), attributes)
+    @random_input(100)
+    @given(body=bodies(), junk=json_values, attributes=attributes)
+    def test_bodies_with_something_wrong_in_each_place_in_turn(
+        self, ports: Ports, body: dict[str, Any], junk: object, attributes: dict[str, str]
+    ) -> None:
+        for variant in variants(body, junk):
+            self.check(ports, base64.b64encode(orjson.dumps(variant)).decode(), attributes)
 
-    @random_input(500)
+    @random_input(300)
     @given(data=st.one_of(st.binary(max_size=64).map(lambda data: base64.b64encode(data).decode()), st.text(), json_values))
     def test_any_data(self, ports: Ports, data: object) -> None:
         self.check(ports, data, {})
@@ -472,20 +470,23 @@ class TestRandomMessages:
     def test_data_that_no_serializer_takes(self, ports: Ports, data: object) -> None:
         self.check(ports, data, {})
 
-    @random_input(1_000)
-    @given(data=st.data())
-    def test_messages_of_ours_that_are_broken(self, ports: Ports, data: st.DataObject) -> None:
-        relay, _, queue = ports
+    @random_input(100)
+    @given(junk=json_values)
+    def test_messages_of_ours_with_something_wrong_in_each_place_in_turn(self, ports: Ports, junk: object) -> None:
+        relay, meta, queue = ports
         seams.post(relay, add("1001", optimistic=True))
         (raw, attributes), *_ = queue.messages
         queue.messages.clear()
-        body = orjson.loads(raw)
-        mutate(data.draw, body)
-        self.check(ports, base64.b64encode(orjson.dumps(body)).decode(), attributes)
+        meta.strict = False
+        for variant in variants(orjson.loads(raw), junk):
+            waits = variant.get("not_before") != 0 or '"connection":"acme"' not in orjson.dumps(variant).decode()
+            data = base64.b64encode(orjson.dumps(variant)).decode()
+            self.check(ports, data, attributes, may_wait=waits)
+        meta.strict = True
 
 
-class TestRandomPushes:
-    """Whatever a push holds, the answer is one of three: done, refused by the framework, or to be redelivered."""
+class TestPushes:
+    """Whatever a push holds, it is a dead letter, or functions-framework refuses it, which Pub/Sub counts itself."""
 
     @pytest.mark.parametrize("cloud_event", [False, True])
     @pytest.mark.parametrize(
@@ -512,7 +513,8 @@ class TestRandomPushes:
     )
     def test_it_does_not_raise(self, functions: Functions, body: bytes, *, cloud_event: bool) -> None:
         status = functions.push_body(body, cloud_event=cloud_event)
-        assert status in {200, 400}
+        # Of what is neither JSON nor an object nor a CloudEvent the framework makes no event, and falls over.
+        assert status in ({200, 400} if cloud_event or body.startswith((b"{", b"[", b"null", b"c")) else {400, 500})
         if status == 200:
             (letter,) = functions.dead()
             assert letter.attributes["reason"]

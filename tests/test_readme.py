@@ -15,10 +15,11 @@ from lib.config import parse_config
 from lib.identifiers import AUDIENCE_KEYS
 from tests.local.run import SCENES
 from tests.local.stack import KEY, ROOT, Stack
+from tests.tools.build_readme import TABLES, with_tables
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
-REQUESTS = [example for example in EXAMPLES if "action" in example]
+REQUESTS = [example for example in EXAMPLES if "connections" not in example]
 
 
 @pytest.fixture(name="stack")
@@ -52,9 +53,10 @@ def first_cells(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("body", REQUESTS, ids=lambda body: "-".join([body["action"], *body]))
-def test_each_request_is_delivered_as_it_stands(body: object, receive: FlaskClient, stack: Stack) -> None:
-    answer = receive.post("/audiences", json=body, headers={"Authorization": f"Bearer {KEY}"})
+@pytest.mark.parametrize("body", REQUESTS, ids="-".join)
+def test_each_request_is_delivered_as_it_stands(body: dict[str, object], receive: FlaskClient, stack: Stack) -> None:
+    path = "/audiences" if "action" in body else "/events"
+    answer = receive.post(path, json=body, headers={"Authorization": f"Bearer {KEY}"})
     assert (HTTPStatus.OK, "delivered") == (answer.status_code, answer.get_json()["outcome"])
     assert [] == stack.graph.violations
     assert [] == answer.get_json()["rejected"]
@@ -85,6 +87,12 @@ def test_the_printed_scenes_are_those_that_run() -> None:
     assert numbers
     for number in numbers:
         assert f"{number}. {SCENES[int(number) - 1].title}" in shown
+
+
+def test_the_generated_tables_are_current() -> None:
+    """`make readme` writes them anew."""
+    assert with_tables(README) == README
+    assert [f"<!-- generated: {name} -->" for name in TABLES] == re.findall(r"<!-- generated: .* -->", README)
 
 
 def test_a_reader_is_through_in_250_lines() -> None:

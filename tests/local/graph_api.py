@@ -1,5 +1,5 @@
 """
-A local stand-in for Meta's Graph API: Custom Audiences, with the rules that Meta documents.
+A local stand-in for Meta's Graph API: Custom Audiences and the Conversions API, with the rules that Meta documents.
 
 Each rule names its source by the keys of the reference notes: CA-guide, CA-users, CA-node, CA-edge, CA-tos
 (the pages "Customer File Custom Audiences", "Custom Audience Users", "Custom Audience", "Ad Account Custom
@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 import orjson
 
 from tests.local.faults import Faults
+from tests.local.graph_events import OTHER, Dataset, Event, InvalidEventError, event_violations, parse_events
 from tests.local.graph_members import Members
 from tests.local.graph_payload import InvalidParameterError, People, Person, parse_people
 from tests.local.graph_sessions import (
@@ -131,6 +132,7 @@ class MetaError(Exception):
         kind: str = "OAuthException",
         status: int = HTTPStatus.BAD_REQUEST,
         transient: bool = False,
+        title: str | None = None,
         regain_minutes: int = 0,
         reset_seconds: int = 0,
     ) -> None:
@@ -146,6 +148,8 @@ class MetaError(Exception):
         }
         if subcode is not None:
             self.error["error_subcode"] = subcode
+        if title is not None:
+            self.error |= {"error_user_title": title, "error_user_msg": title}
 
 
 @dataclass(slots=True)
@@ -195,8 +199,8 @@ class GraphAPI:
     """
     Meta's Graph API on loopback; *tokens* says which tokens are good, and of which app.
 
-    *clock* counts seconds; it drives throttling and the 90 minutes of a replace. *keep_bodies* and
-    *keep_members* False save memory where millions are sent.
+    *clock* counts seconds; it drives throttling and the 90 minutes of a replace. *now* gives Unix seconds, to which
+    the times of events are held. *keep_bodies* and *keep_members* False save memory where millions are sent.
     """
 
     def __init__(
@@ -205,6 +209,7 @@ class GraphAPI:
         tokens: Mapping[str, App] | None = None,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         keep_bodies: bool = True,
         keep_members: bool = True,
     ) -> None:
@@ -214,12 +219,16 @@ class GraphAPI:
         self.violations: list[str] = []
         self.calls_while_throttled = 0
         self.not_ready_after_create = 0
+        #: Ids of events in which Meta finds fault by a rule that nobody has documented.
+        self.refused_event_ids: set[str] = set()
         self._clock = clock
+        self._now = now
         self._keep_bodies = keep_bodies
         self._keep_members = keep_members
         self._lock = threading.RLock()
         self._accounts: dict[str, Account] = {}
         self._audiences: dict[str, Audience] = {}
+        self._datasets: dict[str, Dataset] = {}
         self._serial = itertools.count(1)
         self._server = HTTPServer(self._handle, port=port)
         self._stack = ExitStack()
@@ -269,6 +278,12 @@ class GraphAPI:
         with self._lock:
             self.add_account(account)
             self._audiences[audience_id] = Audience(audience_id, account, properties, not_ready)
+
+    def add_dataset(self, dataset_id: str, *, account: str) -> None:
+        """Let a dataset be there that the tokens of *account* may write to."""
+        with self._lock:
+            self.add_account(account)
+            self._datasets[dataset_id] = Dataset(dataset_id, account)
 
     def set_operation_status(self, audience_id: str, code: int, description: str = "") -> None:
         """Set operation_status: 471 blocks uploads, and only 200 may be replaced (CA-node, CA-guide)."""
@@ -323,6 +338,17 @@ class GraphAPI:
         with self._lock:
             return {audience_id: len(audience.members) for audience_id, audience in self._audiences.items()}
 
+    def events(self, dataset_id: str) -> list[Event]:
+        """Return the events of a dataset as they came, each once, oldest first."""
+        with self._lock:
+            return list(self._datasets[dataset_id].events)
+
+    @property
+    def events_received(self) -> int:
+        """How many events were taken, those that were known already included."""
+        with self._lock:
+            return sum(dataset.received for dataset in self._datasets.values())
+
     # The way of a call.
 
     def _handle(self, request: Request) -> Reply | None:
@@ -358,7 +384,9 @@ class GraphAPI:
         if request.method in {"POST", "DELETE"} and request.body:
             if not request.headers.get("content-type", "").startswith("application/json"):
                 found.append(f"{where}: the body is not application/json")
-            if isinstance(body, dict):
+            if request.path.endswith("/events"):
+                found += [f"{where}: {violation}" for violation in event_violations(body)]
+            elif isinstance(body, dict):
                 known = BODY_KEYS | CREATE_KEYS | UPDATE_KEYS
                 found += [f"{where}: body key {key}" for key in body if key not in known]
         with self._lock:
@@ -372,8 +400,8 @@ class GraphAPI:
 
     def _account_of(self, path: list[str]) -> Account | None:
         node = path[2] if len(path) > 2 else ""
-        audience = self._audiences.get(node)
-        return self._accounts.get(audience.account if audience else node.removeprefix("act_"))
+        owned = self._audiences.get(node) or self._datasets.get(node)
+        return self._accounts.get(owned.account if owned else node.removeprefix("act_"))
 
     def _regain_seconds(self, account: Account) -> float:
         return 0 if account.throttled_until is None else account.throttled_until - self._clock()
@@ -381,6 +409,8 @@ class GraphAPI:
     def _answer(self, request: Request, body: object) -> Reply:
         try:
             answer = self._route(request, body)
+        except InvalidEventError as error:
+            return self._error(MetaError(100, str(error), error.subcode, title=error.title))
         except InvalidParameterError as error:
             return self._error(MetaError(100, str(error)))
         except ReplaceError as error:
@@ -388,7 +418,10 @@ class GraphAPI:
             return self._error(MetaError(2650, f"(#2650) Failed to update audience: {message}", subcode))
         except MetaError as error:
             return self._error(error)
-        return Reply(HTTPStatus.OK, orjson.dumps(answer), self._headers())
+        headers = self._headers()
+        if "events_received" in answer:
+            answer["fbtrace_id"] = headers["x-fb-trace-id"]
+        return Reply(HTTPStatus.OK, orjson.dumps(answer), headers)
 
     def _error(self, error: MetaError) -> Reply:
         headers = self._headers(error.regain_minutes)
@@ -559,6 +592,20 @@ class GraphAPI:
             message = "(#200) Custom Audience Terms Not Accepted"
             raise MetaError(200, message, 1870090, status=HTTPStatus.FORBIDDEN)
 
+    # Events.
+
+    def _add_events(self, context: _Context, _account: Account) -> dict[str, Any]:
+        """Take events, all or none of them; graph_events says which."""
+        with self._lock:
+            dataset = self._datasets.get(context.path[0])
+            if dataset is None:
+                raise _missing(context.path[0])
+            events = parse_events(context.body, now=self._now())
+            if any(event.get("event_id") in self.refused_event_ids for event in events):
+                raise InvalidEventError("An Event Is Not Valid", OTHER)
+            dataset.add(events, self._now())
+        return {"events_received": len(events), "messages": []}
+
     # Audiences.
 
     def _create_audience(self, context: _Context, account: Account) -> dict[str, Any]:
@@ -659,6 +706,7 @@ _ROUTES: Final[Mapping[tuple[str, ...], _Route]] = {
     ("DELETE", "node", "users"): GraphAPI._remove_users,
     ("POST", "node", "usersreplace"): GraphAPI._replace_users,
     ("DELETE", "act", "usersofanyaudience"): GraphAPI._remove_from_all,
+    ("POST", "node", "events"): GraphAPI._add_events,
     ("GET", "node"): GraphAPI._read_audience,
     ("POST", "node"): GraphAPI._update_audience,
     ("DELETE", "node"): GraphAPI._delete_audience,

@@ -18,7 +18,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +26,17 @@ from typing import Any, Final
 import requests
 from google.cloud.pubsub_v1 import PublisherClient
 
-from tests.local.stack import ACCOUNT, KEY, TOPIC, Function, Stack, free_port, is_free
+from tests.german_purchase import PURCHASE, flattened
+from tests.local.stack import ACCOUNT, DATASET, KEY, OTHER_DATASET, TOPIC, Function, Stack, free_port, is_free
 
 _GRANTED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}}
 _DENIED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "denied", "ad_personalization": "denied"}}
 _ACME: Final = [{"audience_id": "1001"}]
 #: Seconds within which queued work has to be done.
 _PATIENCE: Final = 30
+#: In Unix seconds: Meta takes no event that is older than a week.
+_NOW: Final = int(time.time())
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,21 +46,25 @@ class Scene:
 
     Args:
         title: What goes in, for people.
+        kind: The path below the function, and the type of a message.
         body: Of the request or message.
         through: `HTTP` or `Pub/Sub`.
         before: Done first.
         status, outcome: Of the HTTP answer.
         members: What is added to or gone from each audience.
+        events: What each dataset gets.
         logged: The outcomes in the delivery log, and how often.
     """
 
     title: str
+    kind: str = "audiences"
     body: Mapping[str, Any]
     through: str = "HTTP"
     before: Callable[[Stack], None] = lambda _stack: None
     status: int = 200
     outcome: str = "delivered"
-    members: Mapping[str, int]
+    members: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
     logged: Mapping[str, int]
 
 
@@ -142,7 +150,6 @@ SCENES: Final = (
             "event_data": {"x-ga-gcd": "13r3r3q3q5l1", "user_data": {"email_address": "linus@example.com"}},
         },
         outcome="withheld",
-        members={},
         logged={"withheld": 1},
     ),
     Scene(
@@ -185,6 +192,87 @@ SCENES: Final = (
         members={"1001": +1},
         logged={"queued": 1, "delivered": 1},
     ),
+    Scene(
+        title="a GA4 purchase in a German shop, as getAllEventData() gives it",
+        kind="events",
+        body={"event_data": PURCHASE, "event": {"event_time": _NOW}},
+        events={"3001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="a lead of Stape's Data Tag, flattened: the event is the body",
+        kind="events",
+        body=flattened(
+            {
+                "event_name": "generate_lead",
+                "unique_event_id": "1772445600123_4",
+                "timestamp": _NOW - 5,
+                "page_location": "https://shop.example.de/beratung",
+                "user_agent": PURCHASE["user_agent"],
+                "ip_override": "203.0.113.7",
+                "userEmail": "Lena.Beispiel@Example.com",
+                "phoneNumber": "0171 7654321",
+                "firstName": "Lena",
+                "common_cookie": {"_fbp": "fb.1.1772445600123.1098115397"},
+                "consent_state": {"ad_storage": "granted", "ad_user_data": "granted"},
+            }
+        ),
+        events={"3001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="an app event on the topic, for the dataset of another business",
+        kind="events",
+        through="Pub/Sub",
+        body={
+            "connection": "globex",
+            "consent": _GRANTED,
+            "event": {"action_source": "app", "app_data": {"advertiser_tracking_enabled": True}},
+            "event_data": {
+                "event_name": "add_to_cart",
+                "timestamp": _NOW,
+                "x-ga-platform": "ios",
+                "x-ga-os_version": "17.4.1",
+                "x-ga-device_model": "iPhone15,2",
+                "app_id": "com.example.shop",
+                "app_version": "4.2",
+                "madid": "38400000-8CF0-11BD-B23E-10B96E40000D",
+                "user_id": "cust-88213",
+                "currency": "usd",
+                "items": [{"item_id": "SKU-100", "price": "1,095.00", "quantity": "2"}],
+            },
+        },
+        events={"4001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="three events, of which one is older than Meta takes",
+        kind="events",
+        body={
+            "consent": _GRANTED,
+            "events": [
+                {
+                    "event_name": "sign_up",
+                    "event_id": f"sign-up-{number}",
+                    "timestamp": _NOW - days * _DAY,
+                    "page_location": "https://shop.example.de/konto",
+                    "user_agent": PURCHASE["user_agent"],
+                    "user_data": {"email_address": f"person{number}@example.com"},
+                }
+                for number, days in enumerate((6, 8, 0))
+            ],
+        },
+        outcome="partial",
+        events={"3001": 2},
+        logged={"delivered": 1, "rejected": 1},
+    ),
+    Scene(
+        title="consent denied: the same purchase with ad_user_data denied",
+        kind="events",
+        body={**PURCHASE, "consent_state": {"ad_storage": True, "ad_user_data": False}},
+        outcome="withheld",
+        logged={"withheld": 1},
+    ),
 )
 
 
@@ -201,7 +289,7 @@ class Seen:
 def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
     """Send a scene's request and look at all that came of it."""
     scene.before(stack)
-    calls, rows, before = len(stack.graph.calls), len(stack.rows()), stack.graph.counts()
+    calls, rows, members, events = len(stack.graph.calls), len(stack.rows()), stack.graph.counts(), _events(stack)
     throttled = stack.graph.calls_while_throttled
     answer, faults = _send(scene, receive)
     logged: Counter[str] = Counter()
@@ -211,12 +299,13 @@ def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
         if logged == Counter(scene.logged) and stack.pubsub.wait_idle(timeout=1):
             break
         time.sleep(0.05)
-    after = stack.graph.counts()
-    members = {
-        audience: after[audience] - before[audience] for audience in after if after[audience] != before[audience]
-    }
-    if members != dict(scene.members):
-        faults.append(f"members: {members} in place of {dict(scene.members)}")
+    for what, wanted, before, after in (
+        ("members", scene.members, members, stack.graph.counts()),
+        ("events", scene.events, events, _events(stack)),
+    ):
+        changed = {ident: after[ident] - before[ident] for ident in after if after[ident] != before[ident]}
+        if changed != dict(wanted):
+            faults.append(f"{what}: {changed} in place of {dict(wanted)}")
     if logged != Counter(scene.logged):
         faults.append(f"log: {dict(logged)} in place of {dict(scene.logged)}")
     if stack.graph.calls_while_throttled - throttled > 1:
@@ -224,19 +313,23 @@ def play(scene: Scene, stack: Stack, receive: Function) -> Seen:
     faults += stack.graph.violations
     return Seen(
         answer,
-        [_shown_call(call) for call in stack.graph.calls[calls:]] or ["nothing"],
+        [line for call in stack.graph.calls[calls:] for line in _shown_call(call)] or ["nothing"],
         [_shown_row(row) for row in stack.rows()[rows:]],
         faults,
     )
 
 
+def _events(stack: Stack) -> dict[str, int]:
+    return {dataset: len(stack.graph.events(dataset)) for dataset in (DATASET, OTHER_DATASET)}
+
+
 def _send(scene: Scene, receive: Function) -> tuple[list[str], list[str]]:
     if scene.through == "Pub/Sub":
         with PublisherClient() as publisher:
-            publisher.publish(TOPIC, json.dumps(scene.body).encode(), type="audiences").result(timeout=10)
+            publisher.publish(TOPIC, json.dumps(scene.body).encode(), type=scene.kind).result(timeout=10)
         return ["published"], []
     response = requests.post(
-        f"{receive.url}/audiences", json=scene.body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60
+        f"{receive.url}/{scene.kind}", json=scene.body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60
     )
     answer = response.json()
     shown = [f"{response.status_code} {answer['outcome']} in {answer['elapsed_ms']} ms"]
@@ -249,15 +342,32 @@ def _send(scene: Scene, receive: Function) -> tuple[list[str], list[str]]:
     return shown, [] if got == wanted else [f"answer: {got} in place of {wanted}: {answer.get('error')}"]
 
 
-def _shown_call(call: Any) -> str:
+def _shown_call(call: Any) -> list[str]:
+    """Return a call in one line, and of a single event what else it says."""
     path = call.path.partition("/v")[2].partition("/")[2]
+    answer = "error " + str(call.answer["error"]["code"]) if "error" in call.answer else f"{call.status}"
+    if call.path.endswith("/events"):
+        events = call.body["data"]
+        shown = events[0]["event_name"] if len(events) == 1 else f"{len(events):,} events"
+        return [f"{call.method} {path}: {shown} -> {answer}", *_shown_event(events)]
     rows = len(call.body["payload"]["data"]) if call.body else 0
-    what = "error " + str(call.answer["error"]["code"]) if "error" in call.answer else f"{call.status}"
-    return f"{call.method} {path}: {rows:,} row{'s' if rows != 1 else ''} -> {what}"
+    return [f"{call.method} {path}: {rows:,} row{'s' if rows != 1 else ''} -> {answer}"]
+
+
+def _shown_event(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(events) > 1:
+        return []
+    (event,) = events
+    bought = event.get("custom_data", {})
+    worth = [f"{bought[key]}" for key in ("value", "currency") if key in bought]
+    items = [f"{content['quantity']}x {content['id']}" for content in bought.get("contents", ())]
+    return [", ".join(event["user_data"]), " ".join([*worth, *items])]
 
 
 def _shown_row(row: Mapping[str, Any]) -> str:
     facts = [f"{row['outcome']} {row['destination']}"]
+    if row.get("event_name"):
+        facts.append(row["event_name"])
     if row.get("batch"):
         facts.append(f"batch {row['batch']}")
     for column, word in (("rows_sent", "sent"), ("rows_rejected", "rejected")):
@@ -297,16 +407,22 @@ def _play_all(stack: Stack, receive: Function) -> int:
             print(f"   WRONG: {fault}")
         print()
         faults += len(seen.faults)
-    print(f"{len(SCENES)} requests, {faults} faults; members now: {stack.graph.counts()}\n")
+    print(f"{len(SCENES)} requests, {faults} faults")
+    print(f"members now: {stack.graph.counts()}, events: {_events(stack)}\n")
     return faults
 
 
 _INVITATION: Final = """\
-Audiences 1001 and 1002, 1003 (value-based), and 2001 of the connection globex are there to be tried, for instance:
+Audiences 1001, 1002 and 1003 (value-based) and dataset 3001, and of the connection globex audience 2001 and dataset
+4001 are there to be tried, for instance:
 
   curl -s {url}/audiences -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
     -d '{{"action": "add", "destinations": [{{"audience_id": "1001"}}], "consent": {{"state": {{"ad_storage": true,
          "ad_user_data": true, "ad_personalization": true}}}}, "user": {{"EMAIL": "you@example.com"}}}}'
+
+  curl -s {url}/events -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"event_name": "generate_lead", "page_location": "https://example.com/", "user_agent": "curl", "user_data":
+         {{"email_address": "you@example.com"}}, "consent_state": {{"ad_storage": true, "ad_user_data": true}}}}'
 
 With "dry_run": true in the body nothing is sent, and the answer shows what would be. Ctrl-C ends it."""
 

@@ -34,6 +34,9 @@ KEY: Final = "key-of-sgtm"
 #: The ad accounts of the two connections.
 ACCOUNT: Final = "1234567890"
 OTHER_ACCOUNT: Final = "2234567890"
+#: Their datasets.
+DATASET: Final = "3001"
+OTHER_DATASET: Final = "4001"
 
 
 def secret(name: str) -> str:
@@ -51,12 +54,14 @@ def configuration(graph_url: str) -> dict[str, Any]:
                 "access_token": secret("meta-token-acme") + "/versions/latest",
                 "app_secret": secret("meta-app-secret-acme") + "/versions/latest",
                 "ad_account_id": ACCOUNT,
+                "dataset_id": DATASET,
                 "default_country": "DE",
                 "date_order": "dmy",
             },
             "globex": {
                 "access_token": secret("meta-token-globex") + "/versions/latest",
                 "ad_account_id": OTHER_ACCOUNT,
+                "dataset_id": OTHER_DATASET,
                 "default_country": "US",
             },
         },
@@ -64,7 +69,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
             "sgtm": {
                 "keys": [secret("relay-key-sgtm") + "/versions/latest"],
                 "connections": ["acme", "globex"],
-                "actions": ["add", "remove", "remove_from_all"],
+                "actions": ["add", "remove", "remove_from_all", "events"],
             }
         },
         "delivery_log": TABLE,
@@ -74,7 +79,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
 
 class Stack:
     """
-    The stand-ins, filled with two ad accounts and their secrets; `function` starts a function beside them.
+    The stand-ins, filled with two ad accounts, their audiences, datasets and secrets; `function` starts a function.
 
     Args:
         backoff_scale: How much of Pub/Sub's backoff is waited.
@@ -99,6 +104,8 @@ class Stack:
             for audience in audiences:
                 self.graph.add_audience(audience, account=account)
         self.graph.add_audience("1003", account=ACCOUNT, value_based=True)
+        self.graph.add_dataset(DATASET, account=ACCOUNT)
+        self.graph.add_dataset(OTHER_DATASET, account=OTHER_ACCOUNT)
         self.secrets.set(secret("meta-token-acme"), TOKEN)
         self.secrets.set(secret("meta-app-secret-acme"), APP_SECRET)
         self.secrets.set(secret("meta-token-globex"), OTHER_TOKEN)
