@@ -54,7 +54,7 @@ def build(environ: Mapping[str, str]) -> Relay:
     console_log.configure(config.log_level, sys.stderr, project=project)
     clock, chance = Clock(), Chance()
     secrets = SecretManager(cache(lambda: _secret_manager_client(environ)), environ, clock)
-    threads = int(environ.get("THREADS") or 0) or _SIDE_BY_SIDE
+    threads = _threads(environ)
     return Relay(
         config=config,
         outside=Outside(
@@ -69,6 +69,14 @@ def build(environ: Mapping[str, str]) -> Relay:
         clock=clock,
         chance=chance,
     )
+
+
+def _threads(environ: Mapping[str, str]) -> int:
+    """Return how many requests an instance works on at once."""
+    stated = environ.get("THREADS", "").strip()
+    if stated and not (stated.isdecimal() and int(stated) > 0):
+        raise ConfigurationError("THREADS must be a number: the instance's concurrency")
+    return int(stated) if stated else _SIDE_BY_SIDE
 
 
 def _document(environ: Mapping[str, str]) -> str:

@@ -7,14 +7,15 @@ seen, for as long as the batch is built and no longer: they are people's data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import compress
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import compress, repeat
 from types import NoneType
 from typing import Any, Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
 from lib.identifiers import EXTERN_ID, Identifier
-from lib.normalization import Context, Settings, UnusableValueError, clean
+from lib.normalization import ASCII_EDGES, BLANK_LENGTHS, BLANKS, Context, Settings, UnusableValueError, clean
 from lib.regions import country_code
 from lib.report import Report
 
@@ -23,7 +24,7 @@ from lib.report import Report
 _EXACT: Final = 2**53
 
 
-class Cells(dict[str | None, str]):
+class Cells:
     """
     Text or None -> cell, for one identifier and country; each distinct text is normalized and hashed once.
 
@@ -32,46 +33,61 @@ class Cells(dict[str | None, str]):
         context: The connection's settings and the country of the rows.
     """
 
+    __slots__ = ("context", "identifier", "is_hashed", "rule", "seen", "unusable")
+
     def __init__(self, identifier: Identifier, context: Context) -> None:
-        super().__init__({None: ""})
-        self._context = context
-        self._rule = identifier.rule
-        self._is_external_id = identifier.key == EXTERN_ID
-        hashed = identifier.hashed and (context.settings.hash_external_id or not self._is_external_id)
-        self._cell: Callable[[str], str] = self._sealed if hashed else self._plain
+        self.identifier = identifier
+        self.context = context
+        self.rule = identifier.rule
+        self.is_hashed = identifier.hashed and (context.settings.hash_external_id or identifier.key != EXTERN_ID)
+        #: Text -> cell.
+        self.seen: dict[str | None, str] = {None: ""}
         #: Text -> why it cannot be used.
         self.unusable: dict[str | None, str] = {}
-        #: What the rule was unsure of.
-        self.doubts = context.doubts
 
-    def __missing__(self, raw: str) -> str:
-        cell = ""
-        if text := clean(raw):
-            try:
-                cell = self._cell(text)
-            except UnusableValueError as error:
-                self.unusable[raw] = str(error)
-        self[raw] = cell
+    def __getitem__(self, text: str | None) -> str:
+        """Return one cell; `read` is for columns."""
+        (cell,) = read((text,), (self,))
         return cell
 
-    def __repr__(self) -> str:
-        """Return the name of the class: the memo holds people's data."""
-        return f"<{type(self).__name__}>"
+    def digest(self, text: str) -> str | None:
+        """Return the digest that *text* is already, None for plain text."""
+        if digest := as_sha256_hex(text):
+            if digest[0] == HASH_OF_NOTHING:
+                raise UnusableValueError("the hash of an empty text")
+            return digest[0]
+        # A customer number may well have 32 hexadecimal digits; nothing else that is hashed has.
+        if is_foreign_digest(text) and self.identifier.key != EXTERN_ID:
+            raise UnusableValueError("an MD5 or SHA-1 hash, of which Meta takes neither")
+        return None
 
-    def _plain(self, text: str) -> str:
-        return self._rule(text, self._context)
 
-    def _sealed(self, text: str) -> str:
-        if len(text) in DIGEST_LENGTHS:
-            if digest := as_sha256_hex(text):
-                if digest[0] == HASH_OF_NOTHING:
-                    raise UnusableValueError("the hash of an empty text")
-                return digest[0]
-            # A customer number may well have 32 hexadecimal digits; nothing else that is hashed has.
-            if is_foreign_digest(text) and not self._is_external_id:
-                raise UnusableValueError("an MD5 or SHA-1 hash, of which Meta takes neither")
-        normal = self._rule(text, self._context)
-        return sha256_hex(normal) if normal else ""
+def read(texts: Iterable[Any], cells_of_rows: Iterable[Cells]) -> list[str]:
+    """
+    Return the cells of *texts* and None, each from what the cells of its row have seen.
+
+    The hot path: one loop, in which nothing is called that need not be.
+    """
+    column: list[str] = []
+    for raw, cells in zip(texts, cells_of_rows, strict=False):
+        cell = cells.seen.get(raw)
+        if cell is None:
+            cell = ""
+            # What `clean` does, for most texts without a call.
+            text = raw.strip(ASCII_EDGES) if raw.isascii() else clean(raw)
+            if len(text) not in BLANK_LENGTHS or text.lower() not in BLANKS:
+                try:
+                    if not cells.is_hashed:
+                        cell = cells.rule(text, cells.context)
+                    elif len(text) in DIGEST_LENGTHS and (digest := cells.digest(text)):
+                        cell = digest
+                    elif normal := cells.rule(text, cells.context):
+                        cell = sha256(normal.encode()).hexdigest()
+                except UnusableValueError as error:
+                    cells.unusable[raw] = str(error)
+            cells.seen[raw] = cell
+        column.append(cell)
+    return column
 
 
 class DateCells(dict[str | None, tuple[str, str, str]]):
@@ -145,20 +161,20 @@ class ColumnReader:
             return self._cells_by_country(identifier, texts)
         country = self.countries[0] if identifier.by_country and self.countries else None
         cells = Cells(identifier, Context(self._settings, country))
-        column = list(map(cells.__getitem__, texts))
+        column = read(texts, repeat(cells))
         self._note(identifier.key, zip(self._numbers, texts, strict=True), cells.unusable)
-        self._warn(identifier.key, cells.doubts)
+        self._warn(identifier.key, cells.context.doubts)
         return column
 
     def _cells_by_country(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
         of = {country: Cells(identifier, Context(self._settings, country)) for country in set(self.countries)}
-        column = [of[country][text] for country, text in zip(self.countries, texts, strict=True)]
+        column = read(texts, map(of.__getitem__, self.countries))
         if any(cells.unusable for cells in of.values()):
             empty = [not cell for cell in column]
             for number, text, country in compress(zip(self._numbers, texts, self.countries, strict=True), empty):
                 if text in of[country].unusable:
                     self._report.reject_cell(number, identifier.key, of[country].unusable[text])
-        self._warn(identifier.key, {doubt for cells in of.values() for doubt in cells.doubts})
+        self._warn(identifier.key, {doubt for cells in of.values() for doubt in cells.context.doubts})
         return column
 
     def date_columns(self, identifier: Identifier, texts: Sequence[str | None]) -> list[list[str]]:

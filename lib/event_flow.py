@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +15,7 @@ from lib.click_ids import browser_ids, enhanced, enhancement_cookie
 from lib.common_event import CommonEvent
 from lib.config import Config, Connection
 from lib.consent import Verdict
-from lib.errors import InvalidRequestError, NobodyToSendError
+from lib.errors import ConfigurationError, InvalidRequestError, NobodyToSendError
 from lib.event_request import EventDestination, EventRequest, parse_event_request
 from lib.events import EventPolicy, build_server_event, time_of_event
 from lib.graph_request import GraphRequest, event_call
@@ -23,6 +25,8 @@ from lib.ports import Secrets
 from lib.report import Report
 from lib.sending import Origin, Outside, Sending
 from lib.user_data import build_user_data
+
+logger = logging.getLogger(__name__)
 
 KIND: Final = "events"
 #: "You can send up to 1,000 events in data."
@@ -42,6 +46,27 @@ class _Way:
     connection: Connection
     result: Result
     report: Report = field(default_factory=Report)
+
+
+@dataclass(slots=True)
+class _Browser:
+    """
+    The browser whose cookies the caller handles.
+
+    Args:
+        cookies: What it holds, after each event of the request in its turn.
+        new: What the caller has to set in it.
+        key: Signs `_gtmeec`; None where events are not enhanced.
+    """
+
+    cookies: dict[str, str]
+    key: bytes | None = None
+    new: dict[str, str] = field(default_factory=dict)
+
+    def give(self, cookies: Mapping[str, str]) -> None:
+        """Let the caller set *cookies*."""
+        self.cookies |= cookies
+        self.new |= cookies
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +118,9 @@ class EventFlow:
         admitted = self._admit(request, ways, report, sending)
         cookies: dict[str, str] = {}
         for same in _alike(ways, self._admission):
-            self._send(request, admitted, same, cookies, sending)
+            browser = self._browser(request)
+            self._send(request, admitted, same, browser, sending)
+            cookies |= browser.new if browser else {}
             report.merge(same[0].report)
         return _answer(ways, report, sending, cookies), sending
 
@@ -141,22 +168,35 @@ class EventFlow:
                     )
         return admitted
 
+    def _browser(self, request: EventRequest) -> _Browser | None:
+        """Return the browser that the caller speaks for; None if it handles no cookies."""
+        if request.cookies is None:
+            return None
+        name = self.config.event_enhancement_key
+        try:
+            key = self.secrets.access(name) if name else None
+        except ConfigurationError as error:
+            # Events are worth more than what they could be enhanced with.
+            logger.error("%s", error.message)  # noqa: TRY400 - the frames say nothing
+            key = None
+        return _Browser(dict(request.cookies), key)
+
     def _send(
         self,
         request: EventRequest,
         admitted: Sequence[_Admitted],
         ways: Sequence[_Way],
-        cookies: dict[str, str],
+        browser: _Browser | None,
         sending: Sending,
     ) -> None:
         """Build the events once for destinations that read them alike, and send them batch by batch."""
         clock = self.outside.clock
         began = clock.monotonic()
+        settings = self._admission.settings(ways[0].connection)
         built = [
-            (one.row, server_event, code)
+            (one.row, server_event, _test_code(request, one, ways[0].report))
             for one in admitted
-            if (server_event := self._build(request, one, ways[0], cookies, sending.origin)) is not None
-            for code in [request.overrides.get("test_event_code") or one.event.get("test_event_code")]
+            if (server_event := self._build(request, one, ways[0], settings, browser, sending.origin)) is not None
         ]
         calls = {place: list(_calls(built, way)) for place, way in enumerate(ways)}
         build_ms = 1000 * (clock.monotonic() - began)
@@ -165,18 +205,23 @@ class EventFlow:
             sending.dispatch(ready, build_ms=build_ms if step == 0 else 0)
 
     def _build(
-        self, request: EventRequest, one: _Admitted, way: _Way, cookies: dict[str, str], origin: Origin
+        self,
+        request: EventRequest,
+        one: _Admitted,
+        way: _Way,
+        settings: Settings,
+        browser: _Browser | None,
+        origin: Origin,
     ) -> dict[str, Any] | None:
-        """Return Meta's server event; None if it is rejected. New cookies are added to *cookies*."""
+        """Return Meta's server event; None if it is rejected. A browser is given the cookies that it lacks."""
         now = int(origin.published or self.outside.clock.now())
-        settings = self._admission.settings(way.connection)
-        overrides = request.overrides
-        own_user_data = _mapping(overrides.get("user_data"))
+        own_user_data = _mapping(request.overrides.get("user_data"))
+        cookies = browser.cookies if browser else {}
         ids = browser_ids(
             one.event,
             overrides=own_user_data,
-            cookies=request.cookies or {},
-            time_ms=1000 * time_of_event(one.event, overrides, now=now),
+            cookies=cookies,
+            time_ms=1000 * time_of_event(one.event, request.overrides, now=now),
             new_fbp=_new_fbp(request, one, origin),
             report=way.report,
             row=one.row,
@@ -184,15 +229,15 @@ class EventFlow:
         user_data = build_user_data(
             one.event,
             overrides=own_user_data,
-            cookies=request.cookies or {},
+            cookies=cookies,
             browser_ids=ids,
             settings=settings,
             report=way.report,
             row=one.row,
         )
-        user_data = self._enhance(request, user_data, cookies, settings, way.report, now=now)
-        cookies |= ids.cookies() if request.cookies is not None else {}
-        return build_server_event(
+        if browser:
+            user_data = _enhance(browser, user_data, settings, way.report, now=now)
+        server_event = build_server_event(
             one.event,
             EventPolicy(
                 now=now,
@@ -201,36 +246,36 @@ class EventFlow:
                 default_currency=way.connection.default_currency,
                 data_processing=request.options.data_processing,
             ),
-            overrides=overrides,
+            overrides=request.overrides,
             user_data=user_data,
             report=way.report,
             row=one.row,
         )
+        if browser and server_event is not None:
+            browser.give(ids.cookies() | _remembered(browser, user_data, now=now))
+        return server_event
 
-    def _enhance(
-        self,
-        request: EventRequest,
-        user_data: dict[str, object],
-        cookies: dict[str, str],
-        settings: Settings,
-        report: Report,
-        *,
-        now: int,
-    ) -> dict[str, object]:
-        """Fill missing keys from what this browser's signed cookie remembers, and remember anew."""
-        name = self.config.event_enhancement_key
-        if name is None or request.cookies is None:
-            return user_data
-        key = self.secrets.access(name)
-        cookie = request.cookies.get("_gtmeec", "")
-        fuller = enhanced(user_data, cookie, key=key, now=now, settings=settings, report=report)
-        if new := enhancement_cookie(fuller, key=key, now=now):
-            cookies["_gtmeec"] = new
-        return fuller
+
+def _enhance(
+    browser: _Browser, user_data: dict[str, object], settings: Settings, report: Report, *, now: int
+) -> dict[str, object]:
+    """Fill missing keys from what this browser's signed cookie remembers."""
+    if browser.key is None:
+        return user_data
+    cookie = browser.cookies.get("_gtmeec", "")
+    return enhanced(user_data, cookie, key=browser.key, now=now, settings=settings, report=report)
+
+
+def _remembered(browser: _Browser, user_data: Mapping[str, object], *, now: int) -> dict[str, str]:
+    """Return the cookie that remembers *user_data*, if there is anything in it to remember."""
+    cookie = enhancement_cookie(user_data, key=browser.key, now=now) if browser.key is not None else ""
+    return {"_gtmeec": cookie} if cookie else {}
 
 
 def _answer(ways: Sequence[_Way], report: Report, sending: Sending, cookies: Mapping[str, str]) -> Answer:
     for way in ways:
+        for row in way.result.invalid_rows:
+            report.reject_cell(row, None, "Meta refuses it; the result's error says why")
         if sending.mode != "show":
             sending.log_rejects(way.result, way.report, None, action=KIND, connection=way.connection.name)
         if way.report.rows and set(way.result.parts) <= {"withheld"}:
@@ -242,7 +287,8 @@ def _answer(ways: Sequence[_Way], report: Report, sending: Sending, cookies: Map
         return Answer(outcome=outcome, results=results, report=report, error=nobody)
     if outcome == "delivered" and report.rows:
         outcome = "partial"
-    return Answer(outcome=outcome, results=results, report=report, cookies=dict(cookies))
+    # A browser remembers no event that Meta has not got.
+    return Answer(outcome=outcome, results=results, report=report, cookies={} if outcome == "failed" else cookies)
 
 
 def _alike(ways: Sequence[_Way], admission: Admission) -> list[list[_Way]]:
@@ -259,13 +305,12 @@ def _alike(ways: Sequence[_Way], admission: Admission) -> list[list[_Way]]:
     return [part for _, part in parts]
 
 
-def _calls(built: Sequence[tuple[int, dict[str, Any], object]], way: _Way) -> Iterator[GraphRequest]:
+def _calls(built: Sequence[tuple[int, dict[str, Any], str | None]], way: _Way) -> Iterator[GraphRequest]:
     """Yield the calls to a dataset: at most 1,000 events each, those of stores and of other test codes apart."""
     own_code = way.destination.test_event_code or way.connection.test_event_code
     groups: dict[tuple[bool, str | None], list[tuple[int, dict[str, Any]]]] = {}
     for row, event, code in built:
-        test_code = code if isinstance(code, str) and code else own_code
-        groups.setdefault((event.get("action_source") == _OFFLINE, test_code), []).append((row, event))
+        groups.setdefault((event.get("action_source") == _OFFLINE, code or own_code), []).append((row, event))
     number = 0
     for (_, test_code), events in groups.items():
         for start in range(0, len(events), MAX_EVENTS):
@@ -279,6 +324,21 @@ def _calls(built: Sequence[tuple[int, dict[str, Any], object]], way: _Way) -> It
                 batch_number=number,
                 numbers=[row for row, _ in part],
             )
+
+
+#: As Events Manager shows them (`TEST12345`), and nothing that could be somebody's address.
+_TEST_CODE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+
+
+def _test_code(request: EventRequest, one: _Admitted, report: Report) -> str | None:
+    """Return the event's own test code."""
+    code = request.overrides.get("test_event_code") or one.event.get("test_event_code")
+    if code is None or code == "":
+        return None
+    if isinstance(code, str) and _TEST_CODE.fullmatch(code.strip()):
+        return code.strip()
+    report.warn("test_event_code: not letters and digits; it is ignored")
+    return None
 
 
 def _new_fbp(request: EventRequest, one: _Admitted, origin: Origin) -> int | None:

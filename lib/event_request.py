@@ -25,7 +25,8 @@ _OVERRIDES: Final = frozenset(
         "user_data", "custom_data", "app_data", "original_event_data", "messaging_channel", "test_event_code",
     }
 )  # fmt: skip
-_COOKIES: Final = frozenset({"_fbp", "_fbc", "_gtmeec"})
+#: `_fbi` is where Meta's Parameter Builder keeps the address that the browser itself has seen.
+_COOKIES: Final = frozenset({"_fbp", "_fbc", "_gtmeec", "_fbi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class EventRequest:
 
     options: Options
     destinations: tuple[EventDestination, ...]
-    events: tuple[CommonEvent, ...]
+    events: tuple[CommonEvent, ...] = field(repr=False)
     overrides: Mapping[str, object] = field(repr=False)
     products: ProductSchema | None = None
     cookies: Mapping[str, str] | None = field(default=None, repr=False)
@@ -70,13 +71,15 @@ def parse_event_request(body: Mapping[str, object]) -> EventRequest:
     """
     asked = Asked(body if _KEYS & body.keys() else {"event_data": body})
     options = parse_options(asked)
-    overrides = asked.mapping("event") or {}
+    overrides = dict(asked.mapping("event") or {})
     warnings = []
     if overrides.keys() - _OVERRIDES:
         warnings.append("event has keys that are not known; they are ignored")
     for key in ("user_data", "custom_data", "app_data", "original_event_data"):
         if not isinstance(overrides.get(key), Mapping | None):
             raise InvalidRequestError("must be an object", field=f"event.{key}")
+    if code := overrides.get("test_event_code"):
+        overrides["test_event_code"] = parse_id(code, "event.test_event_code")
     request = EventRequest(
         options=options,
         destinations=_destinations(asked),
@@ -85,6 +88,8 @@ def parse_event_request(body: Mapping[str, object]) -> EventRequest:
         products=parse_products(asked.take("products")),
         cookies=_cookies(asked),
     )
+    if request.overrides.get("event_id") and len(request.events) > 1:
+        raise InvalidRequestError("would make several events one to Meta", field="event.event_id")
     if (asked.mapping("identity") or {}).get("enabled"):
         warnings.append("identity: no resolver is configured")
     if asked.has_unknown():
@@ -135,4 +140,11 @@ def _cookies(asked: Asked) -> Mapping[str, str] | None:
     stated = asked.mapping("cookies")
     if stated is None:
         return None
-    return {name: value for name, value in stated.items() if name in _COOKIES and isinstance(value, str) and value}
+    cookies = {name: _cookie(value) for name, value in stated.items() if name in _COOKIES}
+    return {name: value for name, value in cookies.items() if value}
+
+
+def _cookie(value: object) -> str:
+    """Return a cookie's value; sGTM's `getCookieValues` gives a list of them."""
+    values = value if isinstance(value, list) else [value]
+    return next((one for one in values if isinstance(one, str) and one), "")

@@ -40,6 +40,21 @@ def backoff(attempt: int, *, jitter: float) -> float:
     return float(min(2.0, 0.2 * 2 ** (attempt - 1)) * (1 - jitter / 2))
 
 
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    """What a call is made with."""
+
+    token: str = field(repr=False)
+    app_secret: str | None = field(repr=False)
+
+    def query(self) -> str:
+        """Return what proves the app secret, where there is one."""
+        if self.app_secret is None:
+            return ""
+        # -- https://developers.facebook.com/docs/graph-api/guides/secure-requests
+        return "?appsecret_proof=" + hmac.new(self.app_secret.encode(), self.token.encode(), sha256).hexdigest()
+
+
 @dataclass(slots=True)
 class GraphAPI:
     """
@@ -70,16 +85,16 @@ class GraphAPI:
             RelayError: Of the last try; its `retry` says whether another can help.
         """
         body = request.body_bytes()
-        token = self._secret(connection.access_token)
+        credentials = self._credentials(connection)
         renewed = False
         attempt = 1
         while True:
             try:
-                return self._try(request, body, connection, token, deadline)
+                return self._try(request, body, connection, credentials, deadline)
             except InvalidAccessTokenError:
-                # Compared with the token of this call: another thread may have read the new one meanwhile.
-                refused, token = token, self._secret(connection.access_token, refresh=True)
-                if renewed or token == refused:
+                # Compared with those of this call: another thread may have read the new ones meanwhile.
+                refused, credentials = credentials, self._credentials(connection, refresh=True)
+                if renewed or credentials == refused:
                     raise
                 renewed = True
             except RateLimitError as error:
@@ -98,7 +113,12 @@ class GraphAPI:
             return max(0.0, self._throttled.get(_account(connection), 0.0) - self.clock.monotonic())
 
     def _try(
-        self, request: GraphRequest, body: bytes, connection: Connection, token: str, deadline: float | None
+        self,
+        request: GraphRequest,
+        body: bytes,
+        connection: Connection,
+        credentials: _Credentials,
+        deadline: float | None,
     ) -> GraphAnswer:
         if wait := self.throttled_for(connection):
             error = RateLimitError(
@@ -107,14 +127,13 @@ class GraphAPI:
             )
             error.retry_after = wait
             raise error
-        url = self._url(request.path, token, connection)
         timeout = min(self.settings.timeout_s, self._left(deadline))
         if timeout < _SHORTEST_CALL:
             raise GraphAPIUnreachableError("no time is left for the call")
         reply = self.transport(
             request.method,
-            url,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            f"{self.settings.url}/{self.settings.version}/{request.path}{credentials.query()}",
+            headers={"Authorization": f"Bearer {credentials.token}", "Content-Type": "application/json"},
             body=body,
             timeout=timeout,
         )
@@ -123,15 +142,12 @@ class GraphAPI:
             self._leave_alone(connection, answer.usage.regain_seconds)
         return answer
 
-    def _url(self, path: str, token: str, connection: Connection) -> str:
-        url = f"{self.settings.url}/{self.settings.version}/{path}"
-        if connection.app_secret is None:
-            return url
-        # -- https://developers.facebook.com/docs/graph-api/guides/secure-requests
-        proof = hmac.new(self._secret(connection.app_secret).encode(), token.encode(), sha256).hexdigest()
-        return f"{url}?appsecret_proof={proof}"
+    def _credentials(self, connection: Connection, *, refresh: bool = False) -> _Credentials:
+        token = self._secret(connection.access_token, refresh=refresh)
+        app_secret = connection.app_secret and self._secret(connection.app_secret, refresh=refresh)
+        return _Credentials(token, app_secret)
 
-    def _secret(self, name: str, *, refresh: bool = False) -> str:
+    def _secret(self, name: str, *, refresh: bool) -> str:
         value = self.secrets.access(name, refresh=refresh).strip()
         if not _TOKEN.fullmatch(value):
             raise ConfigurationError(

@@ -241,7 +241,7 @@ def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
     request = GraphRequest(
         method=method,
         path=path.format(**destination),
-        body=_checked_body(one["body"]),
+        body=_checked_events(one["body"]) if one["action"] == "events" else _checked_people(one["body"]),
         connection=_typed(one["connection"], str),
         destination=destination,
         action=one["action"],
@@ -253,12 +253,17 @@ def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
     return request
 
 
-def _checked_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *body* if it holds events, or if its session is one and its rows fit its schema."""
-    if "payload" not in body:
-        if not all(isinstance(event, dict) for event in _typed(body["data"], list)) or not body["data"]:
-            raise ValueError
-        return body
+def _checked_events(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *body* if it holds events, and nothing that would be taken for people."""
+    if not body["data"] or {"payload", "session"} & _typed(body, dict).keys():
+        raise ValueError
+    for event in _typed(body["data"], list):
+        _typed(event, dict)
+    return body
+
+
+def _checked_people(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *body* if its session is one and its rows fit its schema."""
     for key, kind in _SESSION.items():
         _typed(body["session"][key], kind)
     width = len(_typed(body["payload"]["schema"], list))

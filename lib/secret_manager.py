@@ -47,6 +47,8 @@ class SecretManager:
     clock: Clock
     timeout_s: float = 5.0
     _remembered: dict[str, _Remembered] = field(default_factory=dict, repr=False)
+    #: Name -> when its reading failed, and how.
+    _failed: dict[str, tuple[float, str]] = field(default_factory=dict, repr=False)
     _locks: dict[str, Lock] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -57,10 +59,15 @@ class SecretManager:
         known = self._remembered.get(name)
         if known and self._is_current(known, refresh=refresh):
             return known.value
+        began = self.clock.monotonic()
         with self._lock_of(name):
             known = self._remembered.get(name)
             if known and self._is_current(known, refresh=refresh):
                 return known.value
+            failed_at, kind = self._failed.get(name, (-math.inf, ""))
+            if failed_at > began:
+                # Who has waited for another's reading takes its failure too: else each waits for all before it.
+                raise _unreadable(name, kind)
             return self._read(name, known, refresh=refresh)
 
     def _is_current(self, known: _Remembered, *, refresh: bool) -> bool:
@@ -79,13 +86,8 @@ class SecretManager:
             kind = type(error).__name__
             if known is None or getattr(error, "code", None) in _REFUSALS:
                 self._remembered.pop(name, None)
-                raise ConfigurationError(
-                    f"the secret {name} cannot be read ({kind})",
-                    process="authenticate",
-                    scope="Secret Manager",
-                    action="See that the secret has an enabled version and that the function's service account has "
-                    "roles/secretmanager.secretAccessor on it.",
-                ) from None
+                self._failed[name] = (self.clock.monotonic(), kind)
+                raise _unreadable(name, kind) from None
             logger.warning("the secret %s cannot be read again (%s); the older value is used", name, kind)
             value = known.value
         now = self.clock.monotonic()
@@ -104,6 +106,16 @@ class SecretManager:
     def _lock_of(self, name: str) -> Lock:
         with self._lock:
             return self._locks.setdefault(name, Lock())
+
+
+def _unreadable(name: str, kind: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the secret {name} cannot be read ({kind})",
+        process="authenticate",
+        scope="Secret Manager",
+        action="See that the secret has an enabled version and that the function's service account has "
+        "roles/secretmanager.secretAccessor on it.",
+    )
 
 
 def _retry(timeout_s: float) -> Any:

@@ -169,7 +169,9 @@ class Sending:
         )
 
     def _fail(self, result: Result, request: GraphRequest, error: RelayError, build_ms: float, graph_ms: float) -> None:
-        if not _is_bad_event(request, error):
+        if _is_bad_event(request, error):
+            result.invalid_rows += request.numbers
+        else:
             result.stopped = result.stopped or error
         if error not in result.errors:
             result.errors.append(error)
@@ -227,7 +229,7 @@ class Sending:
             not_before=self.outside.clock.now() + wait if wait else 0,
         )
         data = message.to_json()
-        if len(data) > MAX_MESSAGE_BYTES:
+        if len(data) > MAX_MESSAGE_BYTES and sum(len(one.rows) for one in requests) > 1:
             for one in requests:
                 for half in one.halves():
                     self._publish([half], error=error, reason=reason)
@@ -387,12 +389,14 @@ _DIGEST = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 def _shown_answer(answer: GraphAnswer) -> dict[str, object]:
     """Return what can be shown of *answer*: not the samples, which are rows."""
-    kept = ("audience_id", "session_id", "num_received", "num_invalid_entries", "fbtrace_id")
+    kept = ("audience_id", "session_id", "num_received", "num_invalid_entries", "events_received", "fbtrace_id")
     body = {key: answer.body[key] for key in kept if isinstance(answer.body.get(key), int | str)}
     return {"status": answer.http_status, "body": body, "usage_percent": answer.usage.percent}
 
 
 def _shortened_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    if "payload" not in body:
+        return _shortened_events(body)
     payload = body["payload"]
     rows = [[_shortened_cell(cell) for cell in row] for row in payload["data"][:_SHOWN_ROWS]]
     shown: dict[str, Any] = {**body, "payload": {**payload, "data": rows}}
@@ -405,3 +409,32 @@ def _shortened_cell(cell: object) -> object:
     if isinstance(cell, str) and cell:
         return cell[:6] + "…" if _DIGEST.fullmatch(cell) else "…"
     return cell
+
+
+def _shortened_events(body: Mapping[str, Any]) -> dict[str, Any]:
+    events = [_shortened_event(event) for event in body["data"][:_SHOWN_ROWS]]
+    shown: dict[str, Any] = {**body, "data": events}
+    if more := len(body["data"]) - len(events):
+        shown["events_not_shown"] = more
+    return shown
+
+
+#: The query of an address may hold a click id.
+_ADDRESSES: Final = ("event_source_url", "referrer_url")
+
+
+def _shortened_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *event* without what is a person's or a device's, but for the beginnings of hashes."""
+    shown = dict(event)
+    for part in shown.keys() & {"user_data", "app_data"}:
+        shown[part] = {
+            key: [_shortened_cell(one) for one in value] if isinstance(value, list) else _shortened_cell(value)
+            for key, value in shown[part].items()
+        }
+    for key in shown.get("user_data", {}):
+        if isinstance(shown["user_data"][key], int):
+            shown["user_data"][key] = "…"
+    for key in shown.keys() & set(_ADDRESSES):
+        address, mark, _ = shown[key].partition("?")
+        shown[key] = address + mark + ("…" if mark else "")
+    return shown

@@ -30,8 +30,6 @@ _OPT_OUTS: Final[Mapping[tuple[int, int], tuple[int, ...]]] = {
 }
 #: "1 Opted Out", "2 Did Not Opt Out", "0 Not Applicable".
 _OPTED_OUT: Final = "01"
-#: Above any section there is; a range that claims more is none.
-_MAX_SECTION: Final = 63
 #: Signs that are looked at, of six bits each: of a header, and of a section up to its opt-outs.
 _HEADER_SIGNS: Final = 128
 _SECTION_SIGNS: Final = 4
@@ -76,7 +74,7 @@ def _section_ids(header: str) -> Iterator[int]:
         is_group = next(rest, "") == "1"
         first = last + _fibonacci(rest)
         end = first + (_fibonacci(rest) if is_group else 0)
-        if not last < first <= end <= _MAX_SECTION:
+        if first == last:
             return
         yield from range(first, end + 1)
         last = end

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from tests.local.pubsub import Message
+from tests.local.pubsub_backlog import Message
 from tests.local.stack import DEAD_LETTER_TOPIC, KEY, ROOT, SUBSCRIPTION, TOPIC, Stack
 
 GRANTED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}}

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tests.functions import Functions
-from tests.local.pubsub import Message
+from tests.local.pubsub_backlog import Message
 
 
 @dataclass

@@ -12,9 +12,11 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from lib import bootstrap
+from lib.errors import RelayError
 from lib.handlers import HTTPAnswer, HTTPRequest, Message, Relay
 from lib.ports import Chance, Clock, Queue, Reply, Secrets, SideBySide, Transport
 from tests.local.graph_payload import InvalidParameterError, parse_people
+from tests.manual_clock import ManualClock
 
 _T = TypeVar("_T")
 
@@ -51,8 +53,8 @@ class Meta:
     """
 
     strict: bool = True
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    tokens: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    tokens: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Answer one call."""
@@ -87,8 +89,8 @@ class Meta:
 class Kept:
     """A queue that keeps what is published."""
 
-    messages: list[tuple[bytes, Mapping[str, str]]] = field(default_factory=list)
-    dead: list[tuple[bytes, Mapping[str, str]]] = field(default_factory=list)
+    messages: list[tuple[bytes, Mapping[str, str]]] = field(default_factory=list, repr=False)
+    dead: list[tuple[bytes, Mapping[str, str]]] = field(default_factory=list, repr=False)
 
     def publish(self, data: bytes, attributes: Mapping[str, str], *, dead_letter: bool = False) -> None:
         """Keep a message."""
@@ -115,7 +117,7 @@ class Values:
         return name.removeprefix("env:").encode()
 
 
-def names() -> Callable[[], str]:
+def numbered() -> Callable[[], str]:
     """Return what gives a new name each time, and always the same ones."""
     numbers = itertools.count(1)
     return lambda: f"{next(numbers):032x}"
@@ -128,6 +130,7 @@ def relay(
     log: Log | None = None,
     secrets: Secrets | None = None,
     clock: Clock | None = None,
+    names: Callable[[], str] | None = None,
     config: Mapping[str, Any] = CONFIG,
 ) -> Relay:
     """Return the relay of *config* with these ports in place of the real ones."""
@@ -136,7 +139,7 @@ def relay(
         document.pop("queue", None)
     built = bootstrap.build({"RELAY_CONFIG": json.dumps(document)})
     clock = clock or Clock(now=lambda: 1_800_000_000.0, monotonic=lambda: 0.0, sleep=lambda _seconds: None)
-    chance = Chance(jitter=lambda: 0.0, name=names())
+    chance = Chance(jitter=lambda: 0.0, name=names or numbered())
     secrets = secrets or Values()
     graph_api = replace(built.outside.graph_api, transport=transport, secrets=secrets, clock=clock, chance=chance)
     outside = replace(
@@ -171,3 +174,41 @@ def message(data: bytes, *, message_id: str = "1", attempt: int = 1, **attribute
         message_id=message_id,
         attempt=attempt,
     )
+
+
+OK: Final = Reply(200, {}, b"{}")
+#: What Meta answers when it is ill, busy, or will never do it.
+ILL: Final = Reply(503, {}, b"")
+THROTTLED: Final = Reply(400, {"Retry-After": "90"}, b'{"error": {"code": 17, "type": "OAuthException"}}')
+REFUSED: Final = Reply(400, {}, b'{"error": {"code": 100, "error_subcode": 1713230, "type": "OAuthException"}}')
+TOO_MUCH: Final = Reply(500, {}, b'{"error": {"code": 1, "type": "OAuthException"}}')
+NO_TOKEN: Final = Reply(401, {}, b'{"error": {"code": 190, "type": "OAuthException"}}')
+
+
+@dataclass
+class Script:
+    """
+    Answers call after call as it is told, and then with success.
+
+    Args:
+        replies: For each audience, in their order; an error is raised.
+        seconds: That each call takes on *clock*.
+    """
+
+    replies: dict[str, list[Reply | RelayError]] = field(default_factory=dict)
+    clock: ManualClock | None = None
+    seconds: float = 0.0
+    sizes: list[tuple[str, int]] = field(default_factory=list)
+
+    def __call__(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
+        """Answer one call."""
+        del method, headers, timeout
+        node = url.split("/")[-2]
+        self.sizes.append((node, len(orjson.loads(body)["payload"]["data"])))
+        if self.clock:
+            self.clock.pass_(self.seconds)
+        left = self.replies.get(node, [])
+        reply = left.pop(0) if left else OK
+        if isinstance(reply, RelayError):
+            raise reply
+        return reply

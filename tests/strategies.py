@@ -7,10 +7,14 @@ import hashlib
 from datetime import date
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from lib.identifiers import AUDIENCE_KEYS, NOT_IDENTIFYING
 from lib.normalization import BLANKS, Context, Settings
+
+#: How a law is tried: in no given time, since the machine may be busy with other things.
+laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TODAY = date(2026, 11, 24)
 

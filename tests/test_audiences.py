@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.audiences import MAX_ROWS, Batch, Policy, UnsafeBatchError, build_batches, for_destination
@@ -21,14 +21,12 @@ from lib.identifiers import AUDIENCE_KEYS, DATA_PROCESSING_COLUMNS, EXTERN_ID, L
 from lib.normalization import Settings
 from lib.people import People, parse_people
 from lib.report import Report
-from tests.strategies import TODAY, cells, json_values, settings_of_connections
+from tests.strategies import TODAY, cells, json_values, laws, settings_of_connections
 
 SETTINGS = Settings(today=TODAY)
 ANYBODY = Policy(settings=SETTINGS)
 MARY = hashlib.sha256(b"mary@example.com")
 MADID = "aebe52e7-03ee-455a-b3c4-e57283966239"
-
-laws = settings(max_examples=100, deadline=None)
 
 
 def build(body: dict[str, Any], policy: Policy = ANYBODY, *, size: int = MAX_ROWS) -> tuple[list[Batch], Report]:

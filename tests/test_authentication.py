@@ -179,6 +179,12 @@ class TestSignature:
     def test_anything_else_is_nobodys(self, change: dict[str, str]) -> None:
         assert who(signed() | change) is None
 
+    @pytest.mark.parametrize(
+        "timestamp", ["١٨٠٠٠٠٠٠٠٠", "１８００００００００", f"{NOW}.0", f"+{NOW}", "1_800_000_000", f" {NOW}"]
+    )
+    def test_a_timestamp_of_another_form_is_refused_however_it_is_signed(self, timestamp: str) -> None:
+        assert who(signed(timestamp=timestamp)) is None
+
     def test_capitals_and_spaces_around_do_not_matter(self) -> None:
         headers = {name: f" {value.upper()} " for name, value in signed().items()}
         assert who(headers) == "sgtm"

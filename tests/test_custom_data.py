@@ -46,7 +46,10 @@ def emptied(faults: Faults) -> list[str]:
     return [field for field, _ in faults.emptied]
 
 
-ITEMS: Final = [{"item_id": "A", "price": "1.234,50", "quantity": "2"}, {"item_id": 7, "price": 5}]
+ITEMS: Final[list[dict[str, Any]]] = [
+    {"item_id": "A", "price": "1.234,50", "quantity": "2"},
+    {"item_id": 7, "price": 5},
+]
 CONTENTS: Final = [{"id": "A", "quantity": 2, "item_price": 1234.5}, {"id": "7", "quantity": 1, "item_price": 5}]
 
 

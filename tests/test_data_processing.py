@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from lib.data_processing import STATE_NUMBERS, country_number, options_of, state_number
-from tests.strategies import json_values
+from tests.strategies import json_values, laws
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,7 @@ def test_the_states_have_metas_numbers() -> None:
     }
 
 
+@laws
 @given(json_values)
 def test_nothing_else_is_ever_sent(value: object) -> None:
     assert options_of(value) in (None, [], ["LDU"])

@@ -100,7 +100,9 @@ class TestTypes:
             pytest.param(b"", {}, "the body is not JSON in UTF-8", id="empty"),
             pytest.param("!not base64!", {}, "message.data: not base64", id="not base64"),
             pytest.param("e30", {}, "message.data: not base64", id="base64 cut short"),
-            pytest.param(b'{"action": "add"}', {}, "users: one of user, users and user_from_event is needed", id="body"),
+            pytest.param(
+                b'{"action": "add"}', {}, "users: one of user, users and user_from_event is needed", id="body"
+            ),
             pytest.param(b'{"action": "fly"}', {}, "action: must be one of add, remove, remove_from_all", id="action"),
             pytest.param(b"{}", {"type": "requests"}, "form: a form that this release does not know", id="requests"),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -48,7 +49,7 @@ def build(
     report = Report()
     server_event = build_server_event(
         CommonEvent(event),
-        EventPolicy(**({"now": NOW, "seed": "message-1"} | policy)),
+        replace(EventPolicy(now=NOW, seed="message-1"), **policy),
         overrides=overrides or {},
         user_data=user_data,
         report=report,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from lib.audiences import Batch
 from lib.errors import InvalidRequestError
-from lib.graph_request import GraphRequest, Requests, audience_call, parse_requests, session
+from lib.graph_request import (
+    PARTNER_AGENT,
+    GraphRequest,
+    Requests,
+    audience_call,
+    event_call,
+    parse_requests,
+    session,
+)
 
 HASH: Final = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"
 MAX_SESSION: Final = 2**53
@@ -32,6 +40,18 @@ def call(rows: int = 3, *, action: str = "add", batch_seq: int = 1, last: bool =
         "ids": {},
     }
     return audience_call(Batch(("EMAIL", "PHONE"), data, range(rows)), **(made | more))
+
+
+def events(count: int = 3, **more: Any) -> GraphRequest:
+    """Return a call that sends *count* events."""
+    made: dict[str, Any] = {
+        "connection": "acme",
+        "destination": {"dataset_id": "77"},
+        "test_event_code": None,
+        "batch_number": 1,
+        "numbers": range(count),
+    }
+    return event_call([{"event_name": "Lead", "event_id": str(number)} for number in range(count)], **(made | more))
 
 
 def message(*calls: GraphRequest, **more: Any) -> Requests:
@@ -83,18 +103,36 @@ class TestCall:
             "session": {"session_id": 5163679758766282, "batch_seq": 1, "last_batch_flag": True},
         }
 
+    @pytest.mark.parametrize(("code", "extra"), [(None, {}), ("TEST1", {"test_event_code": "TEST1"})])
+    def test_events(self, code: str | None, extra: dict[str, str]) -> None:
+        made = events(1, test_event_code=code)
+        assert (made.method, made.path, made.action) == ("POST", "77/events", "events")
+        assert made.body == {
+            "data": [{"event_name": "Lead", "event_id": "0"}],
+            "partner_agent": PARTNER_AGENT,
+            **extra,
+        }
+
     def test_it_does_not_show_its_rows(self) -> None:
         assert f"{1:064x}" not in repr(call())
         assert f"{1:064x}" not in repr(message())
 
 
 class TestMessage:
-    @pytest.mark.parametrize("action", ["add", "remove", "remove_from_all"])
-    def test_a_call_comes_back_with_the_same_bytes(self, action: str) -> None:
-        sent = call(action=action, batch_number=4, ids={"page_ids": ("7",)})
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            *(
+                pytest.param(call(action=action, batch_number=4, ids={"page_ids": ("7",)}), id=action)
+                for action in ("add", "remove", "remove_from_all")
+            ),
+            pytest.param(events(test_event_code="TEST1"), id="events"),
+        ],
+    )
+    def test_a_call_comes_back_with_the_same_bytes(self, sent: GraphRequest) -> None:
         (back,) = read(message(sent).to_json()).requests
         assert back.body_bytes() == sent.body_bytes()
-        kept = ("method", "path", "connection", "destination", "action", "batch")
+        kept = ("method", "path", "connection", "destination", "action", "batch", "part")
         assert [getattr(back, key) for key in kept] == [getattr(sent, key) for key in kept]
         assert list(back.numbers) == [0, 1, 2]
 
@@ -261,11 +299,38 @@ class TestTampered:
             assert one.body_bytes()
             assert len(one.rows) == len(one.numbers) > 0
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"data": []},
+            {"data": {"event_name": "Lead"}},
+            {"data": ["Lead"]},
+            {"data": [[]]},
+            {"data": [{}], "payload": {"data": []}},
+            {"data": [{}], "session": {}},
+            call().body,
+            [],
+            None,
+        ],
+        ids=repr,
+    )
+    def test_a_body_that_holds_no_events_is_refused(self, body: object) -> None:
+        changed = orjson.loads(message(events()).to_json())
+        changed["requests"][0]["body"] = body
+        with pytest.raises(InvalidRequestError):
+            parse_requests(changed)
+
+    def test_events_in_place_of_people_are_refused(self) -> None:
+        with pytest.raises(InvalidRequestError):
+            parse_requests(tampered("requests.0.body", dict(events().body)))
+
 
 class TestHalves:
-    @given(st.integers(2, 50))
-    def test_both_keep_all_rows_and_their_numbers(self, rows: int) -> None:
-        whole = call(rows)
+    @pytest.mark.parametrize("make", [pytest.param(call, id="people"), pytest.param(events, id="events")])
+    @pytest.mark.parametrize("rows", [2, 3, 10, 51])
+    def test_both_keep_all_rows_and_their_numbers(self, make: Callable[[int], GraphRequest], rows: int) -> None:
+        whole = make(rows)
         first, second = whole.halves()
         assert [*first.rows, *second.rows] == list(whole.rows)
         assert [*first.numbers, *second.numbers] == list(whole.numbers)
@@ -276,6 +341,12 @@ class TestHalves:
         sessions = [half.body["session"] for half in whole.halves()]
         assert [(one["batch_seq"], one["last_batch_flag"]) for one in sessions] == [(1, True), (1, True)]
         assert len({one["session_id"] for one in [*sessions, whole.body["session"]]}) == 3
+
+    def test_halves_of_events_have_no_session_and_are_told_apart(self) -> None:
+        halves = events(4).halves()
+        assert [half.body.keys() for half in halves] == [{"data", "partner_agent"}] * 2
+        assert len({half.part for half in (*halves, events(4))}) == 3
+        assert [half.alone() for half in halves] == list(halves)
 
     def test_the_halves_of_halves_are_sessions_of_their_own_too(self) -> None:
         quarters = [quarter for half in call(8).halves() for quarter in half.halves()]

@@ -17,6 +17,7 @@ from lib.hashing import (
     is_sha256_column,
     sha256_hex,
 )
+from tests.strategies import laws
 
 MARY = hashlib.sha256(b"mary")
 HEX = MARY.hexdigest()
@@ -78,6 +79,7 @@ class TestWhatIsHashedAlready:
     def test_is_not_taken_for_anything_else(self, text: str) -> None:
         assert as_sha256_hex(text) is None
 
+    @laws
     @given(
         st.binary(min_size=32, max_size=32),
         st.sampled_from([base64.b64encode, base64.urlsafe_b64encode, binascii.hexlify]),
@@ -85,6 +87,7 @@ class TestWhatIsHashedAlready:
     def test_whoever_writes_32_bytes_is_understood(self, digest: bytes, write: Callable[[bytes], bytes]) -> None:
         assert (digest.hex(), "") == as_sha256_hex(write(digest).decode())
 
+    @laws
     @given(st.text(alphabet="0123456789abcdefABCDEF.AQgw+/-_=", max_size=80))
     def test_the_length_alone_tells_most_plain_texts(self, text: str) -> None:
         assert len(text) in DIGEST_LENGTHS or (as_sha256_hex(text) is None and not is_foreign_digest(text))
@@ -134,6 +137,7 @@ class TestTheCheckBeforeTheWire:
     def test_stops(self, column: list[str]) -> None:
         assert not is_sha256_column(column)
 
+    @laws
     @given(st.lists(st.text(alphabet="0aF ", max_size=2) | st.just(HEX), max_size=4))
     def test_looks_at_each_cell(self, column: list[str]) -> None:
         assert all(cell in {"", HEX} for cell in column) is is_sha256_column(column)

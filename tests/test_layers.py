@@ -33,9 +33,12 @@ LAYER_OF: Final = {module: layer for layer, modules in LAYERS.items() for module
 
 #: What is the outside, by the first part of a module's name.
 OUTSIDE: Final = frozenset(
-    "asyncio concurrent flask functions_framework google grpc logging multiprocessing os random requests secrets "
-    "selectors signal socket ssl subprocess sys tempfile threading time urllib urllib3 uuid".split()  # noqa: SIM905
-)
+    [
+        "asyncio", "concurrent", "flask", "functions_framework", "google", "grpc", "logging", "multiprocessing", "os",
+        "random", "requests", "secrets", "selectors", "signal", "socket", "ssl", "subprocess", "sys", "tempfile",
+        "threading", "time", "urllib", "urllib3", "uuid",
+    ]
+)  # fmt: skip
 #: Names through which the clock or the environment could still be read.
 OUTSIDE_NAMES: Final = frozenset({"now", "today", "utcnow", "environ", "getenv", "open"})
 

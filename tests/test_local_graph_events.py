@@ -119,7 +119,7 @@ class TestTaking:
         assert [] == graph.events("4001")
 
     def test_a_test_event_is_not_dropped(self, graph: GraphAPI, caller: Caller) -> None:
-        """ "They are used for targeting and ads measurement purposes." (C-use)"""
+        """C-use: they are "used for targeting and ads measurement purposes"."""
         assert caller.send(event(), test_event_code="TEST123").status_code == 200
         assert len(graph.events("3001")) == 1
 
@@ -170,7 +170,7 @@ class TestTaking:
 
 
 class TestRefusals:
-    """ "If any event you send in a batch is invalid, we reject the entire batch." (C-use)"""
+    """C-use: "If any event you send in a batch is invalid, we reject the entire batch"."""
 
     @pytest.mark.parametrize(
         ("bad", "subcode"),
@@ -368,7 +368,7 @@ class TestDeduplication:
     def test_a_stores_events_by_time_name_and_order_within_seven_days(
         self, graph: GraphAPI, caller: Caller, clock: Clock
     ) -> None:
-        """ "dataset_id, event_time, event_name, item_number" and "order_id" (C-off)"""
+        """C-off: "dataset_id, event_time, event_name, item_number", and the order."""
         sold = event(action_source="physical_store", custom_data={"order_id": "O-1"}, event_id=None)
         caller.send(sold, sold | {"custom_data": {"order_id": "O-2"}})
         clock.now += 7 * DAY

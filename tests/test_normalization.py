@@ -2,28 +2,26 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.cells import Cells
 from lib.hashing import sha256_hex
 from lib.identifiers import AUDIENCE_KEYS
 from lib.normalization import BLANKS, GENDER_WORDS, Context, Settings, UnusableValueError, clean
-from tests.strategies import IDENTIFYING, TODAY, contexts, texts, words
+from tests.strategies import IDENTIFYING, TODAY, contexts, laws, texts, words
 
 SETTINGS = Settings(today=TODAY)
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "meta_vectors.json").read_text())[
     "vectors"
 ]
-
-#: Examples of a law; the rules are many, and each is cheap.
-laws = settings(max_examples=120, deadline=None)
 
 
 def normal(key: str, text: str, context: Context) -> str:
@@ -368,18 +366,25 @@ class TestCountry:
 
 class TestGender:
     @pytest.mark.parametrize(
+        "write", [str, str.upper, str.title, "{}.".format], ids=["lower", "UPPER", "Title", "dot."]
+    )
+    def test_is_read_from_common_words(self, write: Callable[[str], str]) -> None:
+        assert GENDER_WORDS == {word: strict("GEN", write(word)) for word in GENDER_WORDS}
+
+    @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            *((word, initial) for word, initial in GENDER_WORDS.items()),
-            *((word.upper() + ".", initial) for word, initial in GENDER_WORDS.items()),
-            ("Mrs.", "f"),
-            ("ΆΝΔΡΑΣ", "m"),
-            ("άνδρας", "m"),
-            ("Señora", "f"),
-            ("Sen\u0303ora", "f"),
+            pytest.param("Mrs.", "f", id="English"),
+            pytest.param("weiblich", "f", id="German"),
+            pytest.param("Señora", "f", id="Spanish"),
+            pytest.param("Sen\u0303ora", "f", id="Spanish, decomposed"),
+            pytest.param("mujer", "f", id="Spanish, though its initial is m"),
+            pytest.param("άνδρας", "m", id="Greek, with a final sigma"),
+            pytest.param("ΆΝΔΡΑΣ", "m", id="Greek capitals"),
+            pytest.param("Мужчина", "m", id="Russian"),
         ],
     )
-    def test_is_read_from_common_words(self, text: str, expected: str) -> None:
+    def test_is_read_in_the_larger_languages(self, text: str, expected: str) -> None:
         assert expected == strict("GEN", text)
 
     @pytest.mark.parametrize("text", ["non-binary", "divers", "x", "1", "k", "h", "v", "Michael", "mf", "f/m", "-"])
@@ -442,6 +447,7 @@ class TestDateOfBirth:
     def test_of_nobody_alive_is_rejected(self, text: str) -> None:
         assert refusal("DOB", text) == "not a date of birth between 1900 and today"
 
+    @laws
     @given(st.dates(date(1900, 1, 1), TODAY), st.sampled_from(["mdy", "dmy"]), st.sampled_from("-/. "))
     def test_is_the_same_in_the_order_of_its_connection(self, born: date, order: Any, mark: str) -> None:
         parts = {"mdy": (born.month, born.day), "dmy": (born.day, born.month)}[order]
@@ -496,6 +502,7 @@ class TestMobileAdvertiserId:
         [
             pytest.param("AEBE52E703EE455AB3C4E57283966239", "not a mobile advertiser id", id="no hyphens"),
             pytest.param("aebe52e7-03ee-455a-b3c4", "not a mobile advertiser id", id="too short"),
+            pytest.param("aebe52e7-03ee-455a-b3c4-e572839662390", "not a mobile advertiser id", id="too long"),
             pytest.param("gebe52e7-03ee-455a-b3c4-e57283966239", "not a mobile advertiser id", id="not hexadecimal"),
             pytest.param("ada@example.com", "not a mobile advertiser id", id="an address"),
             pytest.param("a" * 64, "not a mobile advertiser id", id="a hash"),
@@ -529,11 +536,11 @@ class TestLaws:
     def test_normalizing_a_phone_twice_changes_nothing(self, text: str, context: Context) -> None:
         """The `+`, which Meta does not want, is put back; without any country, digits are taken as they are."""
         once = normal("PHONE", text, context)
-        assume(once)
+        with_plus = normal("PHONE", f"+{once}" if once else "", context)
         if context.country or context.settings.default_country:
-            assert once == normal("PHONE", f"+{once}", context)
+            assert once == with_plus
         else:
-            assert once in {normal("PHONE", once, context), normal("PHONE", f"+{once}", context)}
+            assert once in {with_plus, normal("PHONE", once, context)}
 
     @pytest.mark.parametrize("key", IDENTIFYING)
     @laws

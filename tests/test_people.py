@@ -10,7 +10,7 @@ from lib.errors import InvalidRequestError
 from lib.identifiers import AUDIENCE_KEYS, NOT_IDENTIFYING
 from lib.people import People, canonical, chunks, parse_people, people_of
 from lib.report import Report
-from tests.strategies import json_values
+from tests.strategies import json_values, laws
 
 CANARY = "canary-zqx7"
 
@@ -272,6 +272,7 @@ object_rows = st.lists(
 
 
 class TestLaws:
+    @laws
     @given(table_rows, st.integers(1, 7))
     def test_rows_in_chunks_are_the_rows_in_one(self, rows: list[Any], size: int) -> None:
         people = People(("EMAIL", "PHONE"), rows)
@@ -282,6 +283,7 @@ class TestLaws:
         assert one.columns == [tuple(cell for chunk in many for cell in chunk.columns[place]) for place in range(2)]
         assert whole == parts
 
+    @laws
     @given(table_rows)
     def test_each_row_is_kept_or_rejected(self, rows: list[Any]) -> None:
         report = Report()
@@ -289,6 +291,7 @@ class TestLaws:
         rejected = [reject.row for reject in report.rejects if reject.reason != "has no column in the schema"]
         assert list(range(len(rows))) == sorted([*chunk.numbers, *rejected])
 
+    @laws
     @given(object_rows)
     def test_objects_lose_no_value(self, rows: list[dict[str, Any]]) -> None:
         """Whichever way they go: all of one form at once, others one by one."""
@@ -316,6 +319,7 @@ class TestLaws:
         assert expected == found
         assert report == Report()
 
+    @laws
     @given(st.dictionaries(st.sampled_from(["user", "users"]), json_values | st.dictionaries(st.text(), json_values)))
     def test_any_body_is_read_or_refused_without_its_values(self, body: dict[str, Any]) -> None:
         fields, keys = {"user", "users", "users.data", "users.schema"}, set[str]()

@@ -72,7 +72,17 @@ ENVELOPES: Final = [pytest.param(push, id="push"), pytest.param(cloud_event, id=
 @pytest.mark.parametrize("send", ENVELOPES)
 class TestEnvelopes:
     def test_a_message(self, client: FlaskClient, send: Any) -> None:
-        assert send(client, envelope()) == {"data": DATA, "attributes": ATTRIBUTES, "message_id": "9", "attempt": 1}
+        assert send(client, envelope()) == {
+            "data": DATA,
+            "attributes": ATTRIBUTES,
+            "message_id": "9",
+            "published": 1793491200.0,
+            "attempt": 1,
+        }
+
+    @pytest.mark.parametrize("time", ["", "today", "2026-13-01T00:00:00Z", 5, ["2026-11-01T00:00:00Z"]])
+    def test_a_time_that_is_none_is_not_stated(self, client: FlaskClient, send: Any, time: object) -> None:
+        assert send(client, envelope(publishTime=time))["published"] is None
 
     @pytest.mark.parametrize("attempt", [1, 2, 100])
     def test_the_delivery_attempt(self, client: FlaskClient, send: Any, attempt: int) -> None:
@@ -116,11 +126,18 @@ class TestCloudEventAlone:
 
 
 _JSON: Final = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.binary(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.datetimes().map(lambda time: time.isoformat()),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["message", "data", "attributes", "messageId", "deliveryAttempt", "?"]), inner, max_size=4
+            st.sampled_from(["message", "data", "attributes", "messageId", "deliveryAttempt", "publishTime", "?"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=10,

@@ -593,7 +593,9 @@ class TestCallers:
             pytest.param({"Authorization": "Bearer key-of-sgtn"}, id="wrong"),
             pytest.param({"X-Relay-Key": f"{KEY}x"}, id="longer"),
             pytest.param({"X-Relay-Key": "ключ"}, id="not ASCII"),
-            pytest.param({"X-Relay-Signature": "0" * 64, "X-Relay-Timestamp": "x"}, id="signature, timestamp unreadable"),
+            pytest.param(
+                {"X-Relay-Signature": "0" * 64, "X-Relay-Timestamp": "x"}, id="signature, timestamp unreadable"
+            ),
         ],
     )
     def test_anything_else_is_401_without_detail(self, functions: Functions, headers: Mapping[str, str]) -> None:
@@ -870,7 +872,9 @@ class TestParts:
         del functions.config["delivery_log"]
         functions.receive(add())
         assert functions.rows() == []
-        (row,) = [line["delivery"] for line in map(json.loads, capsys.readouterr().err.splitlines()) if "delivery" in line]
+        (row,) = [
+            line["delivery"] for line in map(json.loads, capsys.readouterr().err.splitlines()) if "delivery" in line
+        ]
         assert (row["outcome"], row["destination"], row["rows_sent"]) == ("delivered", "1001", 1)
 
     def test_a_secret_of_the_environment(self, functions: Functions) -> None:

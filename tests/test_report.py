@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.report import MAX_LISTED, Reject, Report
+from tests.strategies import laws
 
 
 class TestRejects:
@@ -65,12 +66,14 @@ def reported(of: list[Reject]) -> Report:
 
 
 class TestMerging:
+    @laws
     @given(st.lists(rejects, unique=True))
     def test_what_both_have_found_is_the_same_fact(self, found: list[Reject]) -> None:
         report = reported(found)
         report.merge(reported(found))
         assert reported(found) == report
 
+    @laws
     @given(st.lists(rejects, unique=True))
     def test_into_nothing_takes_all_over(self, found: list[Reject]) -> None:
         report = Report()

@@ -14,6 +14,7 @@ import pytest
 
 from lib.bootstrap import _secret_manager_client
 from lib.errors import ConfigurationError, Retry
+from lib.ports import Clock
 from lib.secret_manager import TIME_TO_LIVE, SecretManager
 from tests.local.secret_manager import SecretManager as StandIn
 from tests.log_records import log_records
@@ -310,6 +311,20 @@ class TestSingleFlight:
         with ThreadPoolExecutor(32) as pool:
             values = {future.result() for future in [pool.submit(access) for _ in range(32)]}
         assert (values, standin.accesses[SECRET] - already) == ({b"one"}, 1)
+
+    def test_a_failure_is_shared_by_those_who_waited_for_it(self, client: Callable[[], Any], standin: StandIn) -> None:
+        secrets = SecretManager(client, {}, Clock(), timeout_s=0.4)
+        standin.fail(times=1_000)
+        barrier = threading.Barrier(8)
+
+        def access() -> float:
+            barrier.wait(10)
+            began = time.monotonic()
+            refusal(secrets)
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(8) as pool:
+            assert max(future.result() for future in [pool.submit(access) for _ in range(8)]) < 1.0
 
     def test_one_secret_that_hangs_does_not_hold_up_another(self, secrets: SecretManager, standin: StandIn) -> None:
         standin.set(SECRET, "one")

@@ -318,6 +318,17 @@ class TestFailure:
         with Script(script) as server:
             assert failure(transport, server.url).startswith("no answer from Meta (")
 
+    def test_what_has_come_by_then_does_not_give_it_more_time(self, transport: RequestsTransport) -> None:
+        def script(connection: socket.socket, closing: threading.Event) -> None:
+            closing.wait(0.6)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            closing.wait(5)
+
+        with Script(script) as server:
+            began = time.monotonic()
+            failure(transport, server.url, timeout=0.8)
+            assert time.monotonic() - began < 1.1
+
     def test_an_answer_that_does_not_end(self, transport: RequestsTransport) -> None:
         with Script(flood(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536)) as server:
             assert failure(transport, server.url, timeout=5) == "an answer from Meta that does not end"

@@ -164,6 +164,7 @@ class TestGPP:
             pytest.param("DBABLA~CA Q", id="section that is no base64url"),
             pytest.param("DBABLA~CA+QAAAA", id="section in the other base64"),
             pytest.param("DBABAAAAAAAAAAAA~1YYN", id="a number that does not end"),
+            pytest.param("DBACTA~1YNN~1YYN", id="a count of more ids than there are"),
             pytest.param("DBD_" + "_" * 2_000 + "~1YYN", id="4,095 ranges"),
         ],
     )
