@@ -266,7 +266,7 @@ def _data_processing_column(key: str, chunk: Chunk, place: int, report: Report) 
         if cell is None:
             report.reject_cell(number, key, "not understood")
             cell = nothing
-        cells.append(list(cell) if isinstance(cell, list) else cell)
+        cells.append(cell)
     return cells
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
-from lib.errors import RateLimitError, RelayError, Retry
+from lib.errors import QueueError, RateLimitError, RelayError, Retry
 from lib.report import Report
 
 Outcome = Literal["delivered", "queued", "withheld", "rejected", "partial", "failed", "dry_run"]
@@ -119,6 +119,9 @@ class Answer:
         """The HTTP status, as the README's table has it."""
         if self.error is not None:
             return self.error.status
+        if any(isinstance(error, QueueError) for error in self.failures):
+            # A part is nowhere: neither at Meta nor in the queue, whatever became of the others.
+            return HTTPStatus.SERVICE_UNAVAILABLE
         if self.outcome == "queued":
             return HTTPStatus.ACCEPTED
         if any(error.retry is Retry.LATER for error in self.failures):

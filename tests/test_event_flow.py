@@ -40,7 +40,7 @@ CONFIG: Final[Mapping[str, Any]] = {
     "callers": "iam",
     "event_enhancement": {"key": "env:ENHANCEMENT"},
     "queue": {"topic": "projects/p/topics/t", "dead_letter_topic": "projects/p/topics/d"},
-    "log_level": "CRITICAL",
+    "log_level": "ERROR",
 }
 GRANTED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "granted"}}
 
@@ -562,7 +562,7 @@ class TestModes:
         (shown,) = answer["results"][0]["requests"]
         (one,) = shown["body"]["data"]
         assert "https://shop.example.de/?…" == one["event_source_url"]
-        assert {"em": ["55aef0…"], "external_id": ["f75613…"]} == {
+        assert {"em": ["146097…"], "external_id": ["a6f7ef…"]} == {
             key: one["user_data"].pop(key) for key in ("em", "external_id")
         }
         assert {"…"} == set(one["user_data"].values())

@@ -129,6 +129,7 @@ _USAGE: Final = {
 OUTAGES: Final[Mapping[str, Outage]] = {
     # Meta down.
     "45 refused": Outage(lambda functions: point_at(functions, f"http://127.0.0.1:{free_port()}"), point_back),
+    "45 no such host": Outage(lambda functions: point_at(functions, "https://meta.invalid"), point_back),
     "49 dropped": Outage(fails(Fault.dropped("before", **always()))),
     "empty 503": Outage(fails(Fault.empty(503, **always()))),
     "empty 500": Outage(fails(Fault.empty(500, **always()))),
@@ -311,6 +312,16 @@ class TestRefusals:
         assert all(b"person" not in letter.data for letter in functions.dead())
 
 
+def test_54_a_token_that_is_renewed_is_read_again_at_once(functions: Functions) -> None:
+    assert functions.receive(add()).status == 200
+    stack = functions.stack
+    stack.graph.expire(TOKEN)
+    stack.graph.tokens["new-token-of-acme"] = App(APP_SECRET, {ACCOUNT})
+    stack.secrets.set(secret("meta-token-acme"), "new-token-of-acme")
+    assert functions.receive(add("1002")).status == 200
+    assert (stack.graph.counts()["1001"], stack.graph.counts()["1002"]) == (1, 1)
+
+
 def test_57_a_redirect_is_not_followed_and_the_token_not_sent_again(functions: Functions) -> None:
     with Proxy(functions.stack.graph.url) as elsewhere:
         functions.stack.graph.faults.add(Fault.redirect(f"{elsewhere.url}/v26.0/1002/users", times=9))
@@ -375,7 +386,6 @@ class TestPubSub:
         functions.drain()
         assert functions.stack.graph.counts()["1001"] == 2
 
-    @pytest.mark.xfail(strict=True, reason="lib/outcomes.py: 202 although a batch is nowhere")
     def test_5_what_is_not_taken_of_several_is_told(self, functions: Functions) -> None:
         functions.stack.pubsub.fail_publish(TOPIC, code=grpc.StatusCode.PERMISSION_DENIED)
         answer = functions.receive(add("1001", users=people(20_001), optimistic=True))

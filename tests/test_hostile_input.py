@@ -238,6 +238,24 @@ class TestSize:
         assert time.process_time() - began < 0.5
 
 
+def test_each_line_of_the_log_stays_one_line(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:
+    nasty = 'canary\r\n{"severity": "INFO"}\u2028\u0085\x1b[31m\x00'
+    functions.config["log_level"] = "DEBUG"
+    for change in (
+        {"action": nasty},
+        {"connection": nasty},
+        {"destinations": [{"audience_id": nasty}]},
+        {"user": {nasty: nasty}},
+        {"user": {"EMAIL": nasty, "FN": "Ada"}, "debug": True},
+        {nasty: nasty},
+    ):
+        functions.receive({**add(), **change})
+        functions.push(orjson.dumps({**add(), **change}), {"trace-id": nasty, nasty: nasty})
+    printed = capsys.readouterr().err
+    assert all(isinstance(json.loads(line), dict) for line in printed.split("\n") if line)
+    assert "canary" not in printed
+
+
 def test_16_of_two_equal_keys_the_last_counts(functions: Functions) -> None:
     denied = orjson.dumps(add())[:-1] + b', "consent": {"state": {"ad_storage": "denied"}}}'
     assert functions.receive(denied)["outcome"] == "withheld"

@@ -202,6 +202,7 @@ class TestName:
             pytest.param("Ada (Countess) Lovelace, Jr.", "ada countess lovelace jr", id="brackets, comma, dot"),
             pytest.param("Ada + $ = <Lovelace>", "ada lovelace", id="symbols"),
             pytest.param("Anna ❤️", "anna", id="emoji with the selector of its colours"),
+            pytest.param("Anna❤️", "anna", id="the same without a space"),
             pytest.param("👩‍👩‍👧 Kim", "kim", id="emoji that are joined"),
             pytest.param("Kim\u200bberly", "kimberly", id="a zero-width space inside"),
             pytest.param("José", "josé", id="acute"),
@@ -504,6 +505,9 @@ class TestMobileAdvertiserId:
             pytest.param("aebe52e7-03ee-455a-b3c4", "not a mobile advertiser id", id="too short"),
             pytest.param("aebe52e7-03ee-455a-b3c4-e572839662390", "not a mobile advertiser id", id="too long"),
             pytest.param("gebe52e7-03ee-455a-b3c4-e57283966239", "not a mobile advertiser id", id="not hexadecimal"),
+            pytest.param("x" * 8 + "-03ee-455a-b3c4-e57283966239", "not a mobile advertiser id", id="a placeholder"),
+            pytest.param("\uff10ebe52e7-03ee-455a-b3c4-e57283966239", "not a mobile advertiser id", id="full width"),
+            pytest.param("aebe52e7003ee0455a0b3c40e57283966239", "not a mobile advertiser id", id="digits for hyphens"),
             pytest.param("ada@example.com", "not a mobile advertiser id", id="an address"),
             pytest.param("a" * 64, "not a mobile advertiser id", id="a hash"),
             pytest.param(
