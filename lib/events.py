@@ -29,7 +29,7 @@ from lib.normalization import UnusableValueError, clean
 from lib.personal import PERSONAL, holds_contact, without_identifiers
 from lib.products import ProductSchema
 from lib.report import Report
-from lib.us_privacy import opts_out_of_sale
+from lib.us_privacy import US_PRIVACY_KEYS, opts_out_of_sale
 from lib.user_data import why_unusable
 
 
@@ -80,7 +80,7 @@ _PATHS: Final = Paths(
         "data_processing_options": ("data_processing_options",),
         "data_processing_options_country": ("data_processing_options_country",),
         "data_processing_options_state": ("data_processing_options_state",),
-        "us_privacy": ("us_privacy", "usprivacy", "us_privacy_string"),
+        "us_privacy": US_PRIVACY_KEYS,
     }
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from lib.data_processing import DataProcessing, country_number, options_of, stat
 from lib.errors import InvalidRequestError
 from lib.identifiers import LOOKALIKE_VALUE
 from lib.people import People, parse_people, people_of
-from lib.us_privacy import opts_out_of_sale
+from lib.us_privacy import US_PRIVACY_KEYS, opts_out_of_sale
 
 AudienceAction = Literal["add", "remove", "remove_from_all"]
 _ACTIONS: Final[Mapping[str, AudienceAction]] = {
@@ -252,15 +252,9 @@ def _required(consent: Asked) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-#: Where events hold a US privacy string or one of the GPP: under the IAB's names for URL parameters (`us_privacy`,
-#: `gpp`), which the clients of server-side GTM take over as keys, or as consent platforms' variables call them.
-#: The GA4 client sends neither.
-_US_PRIVACY_KEYS: Final = ("us_privacy", "usprivacy", "us_privacy_string", "gpp", "gpp_string")
-
-
 def _data_processing(stated: Mapping[str, object], event: CommonEvent | None) -> DataProcessing | None:
     """Return what the caller states; a person's own opt-out counts where the caller states no option."""
-    opted_out = event is not None and any(opts_out_of_sale(event.get(key)) for key in _US_PRIVACY_KEYS)
+    opted_out = event is not None and any(opts_out_of_sale(event.get(key)) for key in US_PRIVACY_KEYS)
     options = options_of(stated.get("options") or (["LDU"] if opted_out else []))
     country = country_number(stated.get("country") or 0)
     state = state_number(stated.get("state") or 0)

@@ -11,6 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+#: Where events hold a US privacy string or one of the GPP: under the IAB's names for URL parameters (`us_privacy`,
+#: `gpp`), which the clients of server-side GTM take over as keys, or as consent platforms' variables call them.
+#: The GA4 client sends neither.
+US_PRIVACY_KEYS: Final = ("us_privacy", "usprivacy", "us_privacy_string", "gpp", "gpp_string")
+
 #: Version, whether notice was given, whether the sale was opted out of, whether the contract covers it.
 _US_PRIVACY = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
 

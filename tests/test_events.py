@@ -268,6 +268,7 @@ class TestDataProcessing:
     def test_a_us_privacy_string_that_opts_out_of_sale_sets_it(self) -> None:
         assert (["LDU"], 0, 0) == self.options({"us_privacy": "1YYN", self.KEY: []})
         assert self.options({"us_privacy": "1YNN"}) is None
+        assert (["LDU"], 0, 0) == self.options({"gpp": "DBABLA~CAAQAAAAAABA.QA"})
 
 
 class TestOriginalEvent:
