@@ -197,7 +197,8 @@ def name(text: str, context: Context) -> str:
     else:
         normal = _filtered(text, _NAME)
     if context.settings.name_spaces == "drop":
-        normal = normal.replace(" ", "")
+        # A mark at the start of a word finds a letter before it now.
+        normal = unicodedata.normalize("NFC", normal.replace(" ", ""))
     return _required(normal, "no letters in it")
 
 

@@ -235,7 +235,14 @@ class TestName:
         assert refusal("FN", text) == "no letters in it"
 
     @pytest.mark.parametrize(
-        ("text", "expected"), [("Mary  Ann", "maryann"), ("李 小龙", "李小龙"), ("Mary", "mary"), ("n one", "")]
+        ("text", "expected"),
+        [
+            pytest.param("Mary  Ann", "maryann", id="Latin"),
+            pytest.param("李 小龙", "李小龙", id="Chinese"),
+            pytest.param("Mary", "mary", id="one word"),
+            pytest.param("n one", "", id="a blank in two words"),
+            pytest.param("é \u0323a", "\u1eb9\u0301a", id="a mark that finds a letter"),
+        ],
     )
     def test_loses_its_spaces_where_the_connection_says_so(self, text: str, expected: str) -> None:
         assert expected == strict("FN", text, Context(replace(SETTINGS, name_spaces="drop")))
