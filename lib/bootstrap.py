@@ -136,10 +136,9 @@ def _bigquery_client(environ: Mapping[str, str]) -> Any:
 
 def _publisher(_environ: Mapping[str, str]) -> Any:
     from google.cloud.pubsub_v1 import PublisherClient  # noqa: PLC0415
-    from google.cloud.pubsub_v1.types import BatchSettings  # noqa: PLC0415
 
-    # Each message is waited for, so there is nothing to gather. The client itself heeds PUBSUB_EMULATOR_HOST.
-    return PublisherClient(batch_settings=BatchSettings(max_messages=1))
+    # The client itself heeds PUBSUB_EMULATOR_HOST.
+    return PublisherClient()
 
 
 def _anonymous() -> Any:

