@@ -21,11 +21,15 @@ logger = logging.getLogger(__name__)
 SCHEMA_FILE: Final = Path(__file__).with_suffix(".json")
 
 
+#: Seconds for one insert; the delivery counts without it.
+INSERT_TIMEOUT_S: Final = 5.0
+
+
 class DeliveryLog(Protocol):
     """Takes rows; never raises."""
 
-    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Write *rows*, each made by `row`."""
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = INSERT_TIMEOUT_S) -> None:
+        """Write *rows*, each made by `row`, within so many seconds."""
 
 
 @cache
@@ -49,7 +53,7 @@ def row_id(*parts: object) -> str:
 class ConsoleDeliveryLog:
     """Rows as structured lines of the console log, where no table is configured."""
 
-    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = INSERT_TIMEOUT_S) -> None:  # noqa: ARG002
         """Log each row."""
         for one in rows:
             logger.info("%s %s", one["kind"], one["outcome"], extra={"delivery": one})
@@ -62,15 +66,13 @@ class BigQueryDeliveryLog:
     Args:
         client: Makes the official client, on first use.
         table: `project.dataset.table`.
-        timeout_s: Seconds for one insert; the delivery counts without it.
     """
 
-    def __init__(self, client: Callable[[], Any], table: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, client: Callable[[], Any], table: str) -> None:
         self._client = client
         self._table = table
-        self._timeout_s = timeout_s
 
-    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = INSERT_TIMEOUT_S) -> None:
         """Insert *rows*; those that BigQuery does not take go to the console at ERROR."""
         if not rows:
             return
@@ -81,7 +83,7 @@ class BigQueryDeliveryLog:
                 row_ids=[one["row_id"] for one in rows],
                 # Else one bad row keeps the good ones out.
                 skip_invalid_rows=True,
-                timeout=self._timeout_s,
+                timeout=timeout_s,
                 retry=None,
             )
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the delivery has been made

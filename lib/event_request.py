@@ -9,7 +9,7 @@ from typing import Final
 from lib.common_event import CommonEvent
 from lib.errors import InvalidRequestError
 from lib.products import ProductSchema, parse_products
-from lib.relay_request import Asked, Options, parse_connection, parse_id, parse_options
+from lib.relay_request import MAX_DESTINATIONS, Asked, Options, parse_connection, parse_id, parse_options
 
 #: With none of these a body is itself the event.
 _KEYS: Final = frozenset(
@@ -117,6 +117,8 @@ def _destinations(asked: Asked) -> tuple[EventDestination, ...]:
         return ()
     if not isinstance(value, list) or not value:
         raise InvalidRequestError("must be a list of destinations", field="destinations")
+    if len(value) > MAX_DESTINATIONS:
+        raise InvalidRequestError(f"more than {MAX_DESTINATIONS} destinations", field="destinations")
     destinations = tuple(_destination(one, f"destinations[{place}]") for place, one in enumerate(value))
     if len({(one.dataset_id, one.connection) for one in destinations}) < len(destinations):
         raise InvalidRequestError("names a destination twice", field="destinations")

@@ -16,7 +16,10 @@ import orjson
 
 from lib.audiences import Batch
 from lib.errors import InvalidRequestError
+from lib.hashing import is_sha256_column
+from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID
 from lib.relay_request import parse_id
+from lib.user_data import UnsafeUserDataError, check_user_data
 from lib.version import RELAY_VERSION
 
 #: Of the message's form; a reader takes what it knows and refuses the rest.
@@ -224,7 +227,7 @@ def parse_requests(message: Mapping[str, Any]) -> Requests:
             not_before=_typed(message["not_before"], int, float),
             requests=_parse_calls(message["requests"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, UnsafeUserDataError):
         raise InvalidRequestError("not a message that this service has written", field="requests") from None
 
 
@@ -254,22 +257,25 @@ def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
 
 
 def _checked_events(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *body* if it holds events, and nothing that would be taken for people."""
+    """Return *body* if it holds events, hashed, and nothing that would be taken for people."""
     if not body["data"] or {"payload", "session"} & _typed(body, dict).keys():
         raise ValueError
     for event in _typed(body["data"], list):
-        _typed(event, dict)
+        check_user_data(_typed(_typed(event, dict)["user_data"], dict), hash_external_id=False)
     return body
 
 
 def _checked_people(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *body* if its session is one and its rows fit its schema."""
+    """Return *body* if its session is one, its rows fit its schema, and what has to be hashed is."""
     for key, kind in _SESSION.items():
         _typed(body["session"][key], kind)
     width = len(_typed(body["payload"]["schema"], list))
     rows = _typed(body["payload"]["data"], list)
     if not rows or any(len(_typed(row, list)) != width for row in rows):
         raise ValueError
+    for key, column in zip(body["payload"]["schema"], zip(*rows, strict=True), strict=True):
+        if AUDIENCE_KEYS[key].hashed and key != EXTERN_ID and not is_sha256_column(column):
+            raise ValueError
     return body
 
 

@@ -21,7 +21,7 @@ from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
 from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
 from lib.event_flow import EventFlow
-from lib.graph_request import GraphRequest, parse_requests
+from lib.graph_request import GraphRequest, Requests, parse_requests
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
 from lib.relay_request import parse_json
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: "Maximum HTTP request size: 32 MB" -- https://cloud.google.com/functions/quotas
 MAX_BODY_BYTES: Final = 32 * 2**20
+#: Pub/Sub gives a message up after 100 deliveries, which with its backoff of up to 600 s are 16 hours.
+_ATTEMPTS_TO_SPARE: Final = 50
 #: Seconds that a caller waits for Meta where a queue can take over; server-side GTM itself gives up after 3.
 PATIENCE: Final = 2.5
 
@@ -212,6 +214,10 @@ class Relay:
             if isinstance(error, QueueError):
                 raise
             return self._bury(message, error, trace_id)
+        if sending.mode == "show":
+            # A message has nobody to show anything to; a row tells that this is where it ended.
+            for result in answer.results:
+                sending.log(destination=result.destination, outcome=answer.outcome)
         sending.finish()
         shown = answer.shown(trace_id, now=self.clock.now(), elapsed_ms=self._since(started))
         self._log_answer(answer, shown, sending)
@@ -221,7 +227,7 @@ class Relay:
         """Make the calls of a message of ours; those that fail alone go back, and stay if all of them do."""
         message = parse_requests(body)
         if message.not_before > self.clock.now():
-            return False
+            return self._wait(message, origin)
         origin = replace(origin, kind=message.kind, caller=message.caller, trace_id=message.trace_id)
         sending = Sending(outside=self.outside, origin=origin, redeliver=True, bury=self.outside.queue is not None)
         results = [Result(destination=request.destination) for request in message.requests]
@@ -237,6 +243,13 @@ class Relay:
             for error in result.errors:
                 self._log_error(error, message.trace_id)
         return not sending.waiting
+
+    def _wait(self, message: Requests, origin: Origin) -> bool:
+        """Leave a message to Pub/Sub's backoff; as a new one where its attempts would end before its time has come."""
+        if origin.attempt < _ATTEMPTS_TO_SPARE or self.outside.queue is None:
+            return False
+        self.outside.queue.publish(message.to_json(), {"type": "requests", "trace-id": message.trace_id})
+        return True
 
     def _rights_of_messages(self) -> Rights:
         """Return what a message may ask for: publishing is IAM's to allow; a caller `pubsub` can narrow it."""

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -93,7 +94,8 @@ class SideBySide:
 
     def __call__(self, calls: Sequence[Callable[[], _T]]) -> list[_T]:
         """Run *calls*; the last one in this thread, so that a single one costs no thread. All end before it returns."""
-        futures = [self._pool.submit(call) for call in calls[:-1]]
+        # Each with a copy of this thread's context, so that its log lines carry the trace id.
+        futures = [self._pool.submit(copy_context().run, call) for call in calls[:-1]]
         try:
             last = [call() for call in calls[-1:]]
         finally:

@@ -28,6 +28,9 @@ _ACTIONS: Final[Mapping[str, AudienceAction]] = {
     "remove_from_all": "remove_from_all",
 }
 
+#: Each is a call or more; a longer list is a mistake.
+MAX_DESTINATIONS: Final = 100
+
 _Value = TypeVar("_Value")
 
 
@@ -270,6 +273,8 @@ def _destinations(asked: Asked, action: AudienceAction) -> tuple[Destination, ..
         return ()
     if not isinstance(value, list) or not value:
         raise InvalidRequestError("must be a list of destinations", field="destinations")
+    if len(value) > MAX_DESTINATIONS:
+        raise InvalidRequestError(f"more than {MAX_DESTINATIONS} destinations", field="destinations")
     destinations = tuple(_destination(one, f"destinations[{place}]", action) for place, one in enumerate(value))
     # Whether an audience is value-based does not make it another one.
     if len({replace(one, value_based=False) for one in destinations}) != len(destinations):

@@ -17,7 +17,7 @@ import orjson
 
 from lib import delivery_log
 from lib.config import Connection
-from lib.delivery_log import DeliveryLog
+from lib.delivery_log import INSERT_TIMEOUT_S, DeliveryLog
 from lib.errors import ConfigurationError, GraphAPIError, QueueError, RateLimitError, RelayError, Retry
 from lib.graph_answers import GraphAnswer
 from lib.graph_api import GraphAPI
@@ -31,6 +31,8 @@ from lib.version import RELAY_VERSION
 #: What happens to a call: it is made, it is left to the queue at once, or it is only shown.
 Mode = Literal["send", "queue", "show"]
 
+#: Seconds beyond a caller's patience that the log may take: sGTM gives up half a second after it.
+_GRACE_S: Final = 0.3
 #: Rows that a debugged call shows.
 _SHOWN_ROWS: Final = 10
 
@@ -97,8 +99,12 @@ class Sending:
         self.outside.side_by_side(steps)
 
     def finish(self) -> None:
-        """Write the log rows."""
-        self.outside.delivery_log.insert(self.rows)
+        """Write the log rows; a caller that waits does not wait for BigQuery much longer than for Meta."""
+        timeout_s = INSERT_TIMEOUT_S
+        if self.origin.deadline is not None:
+            left = self.origin.deadline - self.outside.clock.monotonic()
+            timeout_s = min(timeout_s, max(left, 0.0) + _GRACE_S)
+        self.outside.delivery_log.insert(self.rows, timeout_s=timeout_s)
 
     def _one(self, result: Result, request: GraphRequest, build_ms: float, halvings: int = 0) -> None:
         if self.mode == "show":

@@ -107,11 +107,11 @@ def build_user_data(
         if value:
             user_data[key] = value
     user_data |= browser_ids.user_data()
-    check_user_data(user_data, settings)
+    check_user_data(user_data, hash_external_id=settings.hash_external_id)
     return user_data
 
 
-def check_user_data(user_data: Mapping[str, object], settings: Settings) -> None:
+def check_user_data(user_data: Mapping[str, object], *, hash_external_id: bool) -> None:
     """
     Stand between the data and the wire: what has to be hashed is, or nothing leaves.
 
@@ -120,7 +120,7 @@ def check_user_data(user_data: Mapping[str, object], settings: Settings) -> None
     """
     cells: list[str] = []
     try:
-        for key in _HASHED if settings.hash_external_id else _HASHED_ALWAYS:
+        for key in _HASHED if hash_external_id else _HASHED_ALWAYS:
             if key in user_data:
                 cells += user_data[key]  # type: ignore[arg-type] # what is no list of texts raises or is no hash
         are_hashes = (set(map(len, cells)) <= {64} and is_sha256_column(cells)) or all(map(_is_hash, cells))

@@ -103,7 +103,7 @@ class Log:
 
     rows: list[Mapping[str, object]] = field(default_factory=list)
 
-    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = 5.0) -> None:  # noqa: ARG002
         """Keep *rows*."""
         self.rows += rows
 

@@ -419,7 +419,7 @@ def _cells_of(data: bytes) -> set[Cell]:
 class _Log:
     world: World
 
-    def insert(self, rows: Sequence[Mapping[str, object]]) -> None:
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = 5.0) -> None:  # noqa: ARG002
         self.world.port(f"log {[(row['destination'], row['outcome']) for row in rows]}")
         if not self.world.fails("log"):
             self.world.rows += rows

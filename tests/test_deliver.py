@@ -352,6 +352,21 @@ class TestRequests:
         assert functions.stack.graph.counts()["1001"] == 1
         assert functions.stack.graph.calls_while_throttled == 0
 
+    def test_waiting_for_that_time_does_not_use_up_the_attempts_of_a_message(self, functions: Functions) -> None:
+        functions.stack.graph.faults.add(Fault.error(17, headers={"Retry-After": "3600"}))
+        functions.receive(add())
+        (held,) = functions.waiting()
+        attributes = {"type": "requests"}
+        assert functions.push(held.message.data, attributes, attempt=49) != ACKNOWLEDGED
+        assert len(functions.waiting()) == 1
+        assert functions.push(held.message.data, attributes, attempt=50) == ACKNOWLEDGED
+        assert [held.message.data] * 2 == [one.message.data for one in functions.waiting()]
+
+    def test_a_message_that_asks_for_a_dry_run_ends_as_a_row(self, functions: Functions) -> None:
+        assert functions.push(orjson.dumps(add("1001") | {"dry_run": True})) == ACKNOWLEDGED
+        assert ["dry_run"] == [row["outcome"] for row in functions.rows()]
+        assert functions.stack.graph.calls == []
+
     def test_a_rotated_token_is_used(self, functions: Functions) -> None:
         stack = functions.stack
         stack.graph.expire(TOKEN)

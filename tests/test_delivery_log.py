@@ -51,7 +51,7 @@ def client(server: BigQuery) -> Iterator[Any]:
 
 @pytest.fixture
 def log(client: Any) -> BigQueryDeliveryLog:
-    return BigQueryDeliveryLog(lambda: client, TABLE, timeout_s=0.5)
+    return BigQueryDeliveryLog(lambda: client, TABLE)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ class TestBigQuery:
         self, log: BigQueryDeliveryLog, server: BigQuery, records: list[logging.LogRecord]
     ) -> None:
         server.fail(times=1, delay_s=2)
-        log.insert([good(1)])
+        log.insert([good(1)], timeout_s=0.5)
         assert lost(records) == [good(1)]
 
     def test_a_table_that_is_missing_does_not_matter(self, client: Any, records: list[logging.LogRecord]) -> None:

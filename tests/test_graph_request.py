@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 import orjson
@@ -42,6 +43,9 @@ def call(rows: int = 3, *, action: str = "add", batch_seq: int = 1, last: bool =
     return audience_call(Batch(("EMAIL", "PHONE"), data, range(rows)), **(made | more))
 
 
+USER_DATA: Final = {"em": [sha256(b"ada@example.com").hexdigest()]}
+
+
 def events(count: int = 3, **more: Any) -> GraphRequest:
     """Return a call that sends *count* events."""
     made: dict[str, Any] = {
@@ -51,7 +55,10 @@ def events(count: int = 3, **more: Any) -> GraphRequest:
         "batch_number": 1,
         "numbers": range(count),
     }
-    return event_call([{"event_name": "Lead", "event_id": str(number)} for number in range(count)], **(made | more))
+    return event_call(
+        [{"event_name": "Lead", "event_id": str(number), "user_data": USER_DATA} for number in range(count)],
+        **(made | more),
+    )
 
 
 def message(*calls: GraphRequest, **more: Any) -> Requests:
@@ -108,7 +115,7 @@ class TestCall:
         made = events(1, test_event_code=code)
         assert (made.method, made.path, made.action) == ("POST", "77/events", "events")
         assert made.body == {
-            "data": [{"event_name": "Lead", "event_id": "0"}],
+            "data": [{"event_name": "Lead", "event_id": "0", "user_data": USER_DATA}],
             "partner_agent": PARTNER_AGENT,
             **extra,
         }
@@ -184,17 +191,18 @@ class TestMessage:
         assert [one.path for one in back.requests] == ["1/users"]
 
 
-def tampered(path: str, value: object) -> dict[str, Any]:
+def tampered(path: str, value: object, *calls: GraphRequest) -> dict[str, Any]:
     """Return a sound message in which *value* stands at *path*; `-` takes the key away."""
-    changed: dict[str, Any] = orjson.loads(message().to_json())
+    changed: dict[str, Any] = orjson.loads(message(*calls).to_json())
     node: Any = changed
     *parents, last = path.split(".")
     for key in parents:
         node = node[int(key) if key.isdigit() else key]
+    place = int(last) if last.isdigit() else last
     if value == "-":
-        del node[last]
+        del node[place]
     else:
-        node[last] = value
+        node[place] = value
     return changed
 
 
@@ -320,6 +328,20 @@ class TestTampered:
         changed["requests"][0]["body"] = body
         with pytest.raises(InvalidRequestError):
             parse_requests(changed)
+
+    @pytest.mark.parametrize(
+        ("made", "path", "value"),
+        [
+            pytest.param(call(), "requests.0.body.payload.data.0.0", "ada@example.com", id="people"),
+            pytest.param(call(), "requests.0.body.payload.data.0.0", "A" * 64, id="people, upper case"),
+            pytest.param(events(), "requests.0.body.data.0.user_data.em", ["ada@example.com"], id="events"),
+            pytest.param(events(), "requests.0.body.data.0.user_data.ph", "491701234567", id="events, no list"),
+        ],
+    )
+    def test_what_has_to_be_hashed_and_is_not_is_refused(self, made: GraphRequest, path: str, value: object) -> None:
+        """Whoever may publish to the topic may not have the relay send addresses in the clear."""
+        with pytest.raises(InvalidRequestError):
+            parse_requests(tampered(path, value, made))
 
     def test_events_in_place_of_people_are_refused(self) -> None:
         with pytest.raises(InvalidRequestError):

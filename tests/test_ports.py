@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from lib.console_log import trace_id
 from lib.ports import Chance, Clock, Reply, SideBySide
 
 #: A server imports its application, and forks.
@@ -80,3 +81,11 @@ def test_chance_gives_jitter_and_names() -> None:
 
 def test_a_reply_does_not_show_its_body() -> None:
     assert "Canary7c1f" not in repr(Reply(200, {}, b"Canary7c1f"))
+
+
+def test_calls_side_by_side_keep_the_trace_of_their_request() -> None:
+    token = trace_id.set("t-1")
+    try:
+        assert ["t-1", "t-1", "t-1"] == SideBySide(4)([trace_id.get] * 3)
+    finally:
+        trace_id.reset(token)

@@ -520,3 +520,15 @@ class TestJSON:
     def test_any_bytes_are_an_object_or_an_invalid_request(self, body: bytes) -> None:
         with contextlib.suppress(InvalidRequestError):
             assert isinstance(parse_json(body), dict)
+
+
+@pytest.mark.parametrize(("count", "is_understood"), [(100, True), (101, False)])
+def test_a_request_has_at_most_100_destinations(count: int, is_understood: bool) -> None:
+    destinations = [{"audience_id": str(number)} for number in range(count)]
+    body = {"action": "add", "destinations": destinations, "user": {"EMAIL": "ada@example.com"}}
+    if is_understood:
+        assert count == len(parse_audience_request(body).destinations)
+        return
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_audience_request(body)
+    assert "destinations" == caught.value.field

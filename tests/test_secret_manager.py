@@ -330,7 +330,9 @@ class TestSingleFlight:
             return time.monotonic() - began
 
         with ThreadPoolExecutor(8) as pool:
-            assert max(future.result() for future in [pool.submit(access) for _ in range(8)]) < 2.4  # one after the other they take 3.2
+            assert (
+                max(future.result() for future in [pool.submit(access) for _ in range(8)]) < 2.4
+            )  # one after the other they take 3.2
 
     def test_one_secret_that_hangs_does_not_hold_up_another(self, secrets: SecretManager, standin: StandIn) -> None:
         standin.set(SECRET, "one")

@@ -61,9 +61,7 @@ class _Language:
 
 def _parts(text: str) -> Parts:
     """Return the parts that ` | ` separates; `=` stands for nothing and `_` for a space."""
-    return tuple(
-        [part.replace("=", "").replace("_", " ") for part in parts.split()] for parts in text.split(" | ")
-    )
+    return tuple([part.replace("=", "").replace("_", " ") for part in parts.split()] for parts in text.split(" | "))
 
 
 def _language(whole: str, first: str, last: str, places: str) -> _Language:
