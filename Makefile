@@ -10,7 +10,7 @@ run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks a
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not emulator and not fuzz"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz"
 
 test-emulators: $(STAMP) ## the same protocol tests against Google's Pub/Sub emulator and local-bigquery
 	PYTHON="$(BIN)/python" tests/emulators/run

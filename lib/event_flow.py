@@ -132,7 +132,7 @@ class EventFlow:
             if own is None:
                 raise InvalidRequestError("is missing", field="destinations")
             destinations = (EventDestination(own),)
-        return [
+        ways = [
             _Way(
                 destination,
                 self._admission.connection_of(destination.connection, request.options, place),
@@ -140,6 +140,10 @@ class EventFlow:
             )
             for place, destination in enumerate(destinations)
         ]
+        # A connection may have been named once and meant once.
+        if len({(way.destination.dataset_id, way.connection.name) for way in ways}) < len(ways):
+            raise InvalidRequestError("names a destination twice", field="destinations")
+        return ways
 
     def _admit(self, request: EventRequest, ways: Sequence[_Way], report: Report, sending: Sending) -> list[_Admitted]:
         """Return the events whose people have granted what is required; the others are withheld, each by itself."""

@@ -108,9 +108,9 @@ class World:
         return self.relay().deliver(published(orjson.dumps({"consent": GRANTED, **body}), type="events", **more))
 
 
-def post(one: Relay, body: Mapping[str, Any]) -> HTTPAnswer:
+def post(one: Relay, body: Mapping[str, Any] | bytes) -> HTTPAnswer:
     """Send *body* to `/events`."""
-    raw = orjson.dumps(body)
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
     headers = {"content-type": "application/json"}
     return one.receive(HTTPRequest(method="POST", path="/events", headers=headers, read_body=lambda: raw))
 

@@ -17,9 +17,9 @@ class _Keeper(logging.Handler):
 
 
 @contextmanager
-def log_records() -> Iterator[list[logging.LogRecord]]:
-    """Give a list that grows by each record of the package, whatever its level."""
-    package = logging.getLogger("lib")
+def log_records(name: str = "lib") -> Iterator[list[logging.LogRecord]]:
+    """Give a list that grows by each record of the package *name*, whatever its level."""
+    package = logging.getLogger(name)
     kept: list[logging.LogRecord] = []
     keeper, level = _Keeper(kept), package.level
     package.addHandler(keeper)

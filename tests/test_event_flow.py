@@ -103,6 +103,12 @@ class TestDestinations:
         first, second = world.meta.raw
         assert first == second
 
+    def test_the_default_connection_named_and_meant_is_the_same(self, world: World) -> None:
+        answer = world.post(
+            event_data=lead(), destinations=[{"dataset_id": "1"}, {"pixel_id": 1, "connection": "acme"}]
+        )
+        assert ("destinations", []) == (answer["error"]["field"], world.meta.bodies)
+
     def test_a_connection_without_a_dataset_needs_destinations(self, world: World) -> None:
         config = {**CONFIG, "connections": {"acme": {"access_token": "env:TOKEN"}}}
         one = relay(transport=world.meta, queue=None, config=config)

@@ -23,7 +23,6 @@ from tests.local.faults import Fault
 from tests.local.graph_api import App
 from tests.local.stack import ACCOUNT, DATASET, OTHER_ACCOUNT, OTHER_DATASET, SUBSCRIPTION, TOKEN, secret
 from tests.manual_clock import ManualClock
-from tests.strategies import json_values
 
 # Of functions-framework, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -342,9 +341,9 @@ class TestWaiting:
         functions.stack.graph.expire(TOKEN)
         assert 202 == send(functions, event_data=fresh()).status
         assert 1 == functions.deliver_once()
-        functions.stack.graph.tokens["the new token"] = App(None, {ACCOUNT})
+        functions.stack.graph.tokens["the-new-token"] = App(accounts={ACCOUNT})
         del functions.config["connections"]["acme"]["app_secret"]
-        functions.stack.secrets.set(secret("meta-token-acme"), "the new token")
+        functions.stack.secrets.set(secret("meta-token-acme"), "the-new-token")
         functions.restart()
         functions.drain()
         assert ["E-0"] == ids(functions.stack.graph.events(DATASET))
@@ -617,7 +616,7 @@ class TestAccounts:
 CANARIES: Final = (
     "Wanda.Canary@example.com",
     "wanda.canary@example.com",
-    "0170 9876543",
+    "170 9876543",
     "491709876543",
     "Wandalina",
     "Canaryson",
@@ -641,7 +640,7 @@ def watched(number: int, **changed: Any) -> dict[str, Any]:
     """Return an event that is full of somebody."""
     return fresh(
         number,
-        page_location="https://shop.example.de/?email=Wanda.Canary@example.com&fbclid=CanaryClick#0170 9876543",
+        page_location="https://shop.example.de/?email=Wanda.Canary@example.com&fbclid=CanaryClick#+49 170 9876543",
         page_referrer="https://Wanda.Canary@example.com/",
         user_agent="CanaryBrowser/5.0",
         ip_override="203.0.113.77",
@@ -655,15 +654,20 @@ def watched(number: int, **changed: Any) -> dict[str, Any]:
             "phone_number": "0170 9876543",
             "address": [{"first_name": "Wandalina", "last_name": "Canaryson", "city": "Canarystadt"}],
         },
-        custom_data={"email": "Wanda.Canary@example.com", "note": "call 0170 9876543", "first_name": "Wandalina"},
+        custom_data={
+            "email": "Wanda.Canary@example.com",
+            "note": "call +49 170 9876543",
+            "tel2": "0170 9876543",
+            "first_name": "Wandalina",
+        },
         content_name="for Wanda.Canary@example.com",
         transaction_id="DE-1",
         **changed,
     )
 
 
-def found(words: tuple[str, ...], text: str | bytes) -> list[str]:
-    text = text.decode() if isinstance(text, bytes) else text
+def found(words: tuple[str, ...], text: object) -> list[str]:
+    text = str(text)
     return [word for word in words if word in text]
 
 
@@ -675,7 +679,7 @@ class TestPrivacy:
         functions.stack.graph.refused_event_ids = {"E-1"}
         answers = [
             send(functions, events=[watched(0), watched(1), watched(2, event_name="purchase")], destinations=BOTH),
-            send(functions, event_data=watched(3), debug=True, cookies={"_fbp": "fb.1.1772445602511.1098115397"}),
+            send(functions, event_data=watched(3), debug=True),
             send(functions, event_data=watched(4), optimistic=True),
             send(functions, event_data=watched(5), consent=DENIED),
             send(functions, event_data=watched(6, event_id="Wanda.Canary@example.com")),
@@ -692,8 +696,8 @@ class TestPrivacy:
         queued = [held.message.data for held in functions.waiting()]
         for body in (call.body for call in functions.stack.graph.calls):
             assert [] == found(CANARIES, orjson.dumps(body))
-        for text in [*queued, *(letter.data for letter in functions.dead()), dry.raw]:
-            assert [] == found(CANARIES, text)
+        for held in [dry.raw, *queued, *(letter.data for letter in functions.dead())]:
+            assert [] == found(CANARIES, held)
         assert queued
         assert functions.dead()
         console = capsys.readouterr().err
@@ -707,50 +711,61 @@ class TestPrivacy:
         assert set(PLAIN[:5]) < {str(value) for value in user_data.values()}
 
 
-#: Keys of the contract and of events, each with what may stand there.
-BODIES: Final = st.dictionaries(
-    st.one_of(
-        st.sampled_from(
-            [
-                *("event_data", "events", "event", "consent", "destinations", "products", "cookies", "identity"),
-                *("optimistic", "debug", "dry_run", "data_processing", "connection", "event_name", "user_data"),
-                *("consent_state", "items", "ecommerce", "page_location", "x-ga-gcd", "timestamp", "custom_data"),
-            ]
-        ),
-        st.text(max_size=6),
+#: Texts with which parsers have gone wrong.
+_TEXTS: Final = (
+    *(
+        "",
+        "null",
+        "true",
+        "granted",
+        "purchase",
+        "app",
+        "physical_store",
+        "business_messaging",
+        "EUR",
+        "1.234,50",
+        "DE",
     ),
-    st.one_of(
-        json_values,
-        st.fixed_dictionaries({}, optional={key: json_values for key in (*lead(), "items", "value", "em", "app_data")}),
-        st.lists(st.dictionaries(st.sampled_from([*lead(), "items", "currency"]), json_values, max_size=3), max_size=2),
-        st.sampled_from([GRANTED, lead(), {"schema": "omni"}, {"_fbp": "fb.1.1.2"}, [{"dataset_id": "3001"}]]),
-    ),
-    max_size=5,
+    *("Ada@Example.com", "0170 1234567", "+49 170 1234567", "2026-11-24", "1e400", "\u0000", "a" * 300, "fb.1.1.2"),
+    *('[{"id": 1}]', "{}", "[", "https://a@b.c/?fbclid=x", "13r3r3r3r5l1", "1YYN", "CA", "LDU", "3001", "acme"),
 )
+_NUMBERS: Final = (None, True, False, 0, -1, 1.5, 1e300, 2**63, -(2**70), NOW, NOW * 1000, NOW * 10**6)
+_KEYS: Final = (
+    *("connection", "event_data", "events", "event", "consent", "destinations", "products", "cookies", "identity"),
+    *("optimistic", "debug", "dry_run", "data_processing", "state", "required", "schema", "array", "options"),
+    *(*lead(), "items", "value", "currency", "custom_data", "app_data", "consent_state", "x-ga-gcd", "contents", "em"),
+    *("id", "quantity", "price", "address", "country", "transaction_id", "event_time", "action_source", "db"),
+    *("us_privacy", "extinfo", "messaging_channel", "dataset_id", "test_event_code", "_fbp", "_gtmeec", "enabled"),
+)
+_ANYTHING: Final = st.recursive(
+    st.one_of(st.sampled_from([*_NUMBERS, *_TEXTS]), st.integers(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4), st.just(GRANTED)
+    ),
+    max_leaves=12,
+)
+OBJECTS: Final = st.dictionaries(st.sampled_from(_KEYS), _ANYTHING, max_size=5)
 
 
 class TestAnyBody:
     world: Final = World()
     relay: Final = world.relay()
 
-    @given(BODIES)
-    @settings(max_examples=3_000, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_is_answered_and_never_with_500(self, body: Mapping[str, Any]) -> None:
-        answer = post(self.relay, body)
+    @given(OBJECTS, st.booleans())
+    @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_is_answered_and_never_with_500(self, body: Mapping[str, Any], is_granted: bool) -> None:
+        # Not orjson, which writes no number beyond 64 bits: others do.
+        answer = post(self.relay, json.dumps({"consent": GRANTED, **body} if is_granted else body).encode())
         assert answer.status in {200, 202, 400, 422}
         check_shape(orjson.loads(answer.body))
 
-    @given(
-        st.dictionaries(
-            st.sampled_from([*lead(), "items", "value", "currency", "custom_data", "db", "x-fb-ud-ph", "app_data"]),
-            json_values,
-        )
-    )
-    @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(OBJECTS)
+    @settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
     def test_as_an_event_it_is_one_that_meta_takes_or_is_rejected(self, event: Mapping[str, Any]) -> None:
-        """The stand-in's own rules judge; nothing that it refuses was sent."""
-        shown = orjson.loads(post(self.relay, {"event_data": event, "consent": GRANTED}).body)
-        assert shown["outcome"] in {"delivered", "rejected"}
+        """The stand-in's own rules judge: what it refuses should not have been sent."""
+        body = {"event_data": {**lead(), **event}, "consent": GRANTED}
+        shown = orjson.loads(post(self.relay, json.dumps(body).encode()).body)
+        assert shown["outcome"] in {"delivered", "rejected", "withheld"}
 
     def test_the_counts_of_a_long_list_add_up(self) -> None:
         world = World()
