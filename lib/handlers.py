@@ -410,13 +410,13 @@ def _publishable(attributes: Mapping[str, str]) -> dict[str, str]:
     return dict(islice(free, _MAX_ATTRIBUTES))
 
 
-#: A key that only bodies of a kind have.
+#: A key that only bodies of a kind have, but for `action`, which an event may call something of its own.
 _SHAPES: Final[Mapping[str, str]] = {
-    "action": "audiences",
     "event_data": "events",
     "events": "events",
     "event": "events",
     "event_name": "events",
+    "action": "audiences",
 }
 #: A CDP's own messages on its segments, which are no events of a website.
 _OF_SEGMENTS: Final = frozenset({"user_enters_segment", "user_leaves_segment"})

@@ -179,7 +179,9 @@ class Sending:
             result.invalid_rows += request.numbers
         else:
             result.stopped = result.stopped or error
-        if error not in result.errors:
+        if error.facts() | {"fbtrace_id": None} not in [
+            known.facts() | {"fbtrace_id": None} for known in result.errors
+        ]:
             result.errors.append(error)
         if self.debug:
             self._note_debug(result, request, {"error": error.facts()})
@@ -311,7 +313,16 @@ class Sending:
         batch = columns.get("batch")
         self.rows.append(
             delivery_log.row(
-                row_id=delivery_log.row_id(origin.request_id, origin.attempt, origin.kind, ident, batch, part, outcome),
+                row_id=delivery_log.row_id(
+                    origin.request_id,
+                    origin.attempt,
+                    origin.kind,
+                    columns.get("connection"),
+                    ident,
+                    batch,
+                    part,
+                    outcome,
+                ),
                 logged_at=rfc3339(clock.now()),
                 trace_id=origin.trace_id,
                 kind=origin.kind,

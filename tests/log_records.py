@@ -17,15 +17,15 @@ class _Keeper(logging.Handler):
 
 
 @contextmanager
-def log_records(name: str = "lib") -> Iterator[list[logging.LogRecord]]:
-    """Give a list that grows by each record of the package *name*, whatever its level."""
+def log_records(name: str = "lib", level: int | None = logging.DEBUG) -> Iterator[list[logging.LogRecord]]:
+    """Give a list that grows by each record of the package *name* from *level* on; None leaves its own level."""
     package = logging.getLogger(name)
     kept: list[logging.LogRecord] = []
-    keeper, level = _Keeper(kept), package.level
+    keeper, own_level = _Keeper(kept), package.level
     package.addHandler(keeper)
-    package.setLevel(logging.DEBUG)
+    package.setLevel(own_level if level is None else level)
     try:
         yield kept
     finally:
         package.removeHandler(keeper)
-        package.setLevel(level)
+        package.setLevel(own_level)
