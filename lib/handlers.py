@@ -410,13 +410,14 @@ def _publishable(attributes: Mapping[str, str]) -> dict[str, str]:
     return dict(islice(free, _MAX_ATTRIBUTES))
 
 
-#: A key that only bodies of a kind have, but for `action`, which an event may call something of its own.
+#: A key that tells a body's kind; the first counts, since a bare event may have an `action` of its own, and a body of
+#: audiences an event.
 _SHAPES: Final[Mapping[str, str]] = {
+    "event_name": "events",
+    "action": "audiences",
     "event_data": "events",
     "events": "events",
     "event": "events",
-    "event_name": "events",
-    "action": "audiences",
 }
 #: A CDP's own messages on its segments, which are no events of a website.
 _OF_SEGMENTS: Final = frozenset({"user_enters_segment", "user_leaves_segment"})

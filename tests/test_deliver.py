@@ -87,6 +87,27 @@ class TestTypes:
         assert functions.stack.graph.counts()["1001"] == 1
 
     @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            pytest.param({"event_name": "lead", "action": "sent"}, "events", id="an event with an action of its own"),
+            pytest.param({"event_data": {"event_name": "lead"}}, "events", id="event_data"),
+            pytest.param(
+                {
+                    "action": "remove",
+                    "destinations": [{"audience_id": "1001"}],
+                    "user_from_event": True,
+                    "event_data": {"email": "ada@example.com"},
+                },
+                "audiences",
+                id="people from an event",
+            ),
+        ],
+    )
+    def test_by_a_shape_that_is_two(self, functions: Functions, body: dict[str, object], kind: str) -> None:
+        assert functions.push(orjson.dumps(body)) == ACKNOWLEDGED
+        assert {kind} == {row["kind"] for row in functions.rows()}
+
+    @pytest.mark.parametrize(
         ("data", "attributes", "reason"),
         [
             pytest.param(b"{}", {}, "type: a type of message that is not known", id="no type, no shape"),
