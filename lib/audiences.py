@@ -145,7 +145,7 @@ def _cells(
     for place, key in enumerate(schema):
         if key == "DOB":
             keys += DATE_COLUMNS
-            columns += reader.date_columns(table[key], reader.texts(key, chunk.columns[place]))
+            columns += reader.date_columns(table[key], chunk.columns[place])
         elif key == LOOKALIKE_VALUE:
             keys.append(key)
             columns.append(list(map(_lookalike_value, chunk.columns[place])))
@@ -155,7 +155,7 @@ def _cells(
                 columns.append(_data_processing_column(key, chunk, place, report))
         else:
             keys.append(key)
-            columns.append(reader.cells(table[key], reader.texts(key, chunk.columns[place])))
+            columns.append(reader.cells(table[key], chunk.columns[place]))
     added = _data_processing_columns(policy.data_processing, keys, len(chunk.numbers))
     return (*keys, *added), [*columns, *added.values()]
 

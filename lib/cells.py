@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import compress, repeat
-from types import NoneType
 from typing import Any, Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
@@ -22,6 +21,11 @@ from lib.report import Report
 #: Whole numbers up to here are exact in JSON; above, a reader may already have rounded them.
 #: -- https://www.rfc-editor.org/rfc/rfc8259#section-6
 _EXACT: Final = 2**53
+
+
+#: What reading a column raises where something in it is neither text nor null. Most columns hold nothing else, and
+#: asking each value first would cost a tenth of the whole: the processor waits for the memory of each.
+_NOT_TEXT: Final = (AttributeError, TypeError)
 
 
 class Cells:
@@ -143,10 +147,8 @@ class ColumnReader:
         codes = {text: country_code(clean(text)) for text in set(texts)}
         self.countries = list(map(codes.__getitem__, texts))
 
-    def texts(self, key: str, column: Sequence[object]) -> Sequence[str | None]:
+    def _texts(self, key: str, column: Sequence[object]) -> list[str | None]:
         """Return the column as texts: numbers are read as text, and what is neither is reported; null stays None."""
-        if set(map(type, column)) <= {str, NoneType}:
-            return column  # type: ignore[return-value]
         texts: list[Any] = list(column)
         for place, value in enumerate(column):
             if type(value) is not str and value is not None:
@@ -155,8 +157,14 @@ class ColumnReader:
                     self._report.reject_cell(self._numbers[place], key, _why_not_text(value))
         return texts
 
-    def cells(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
+    def cells(self, identifier: Identifier, column: Sequence[Any]) -> list[str]:
         """Return the column's cells."""
+        try:
+            return self._cells(identifier, column)
+        except _NOT_TEXT:
+            return self._cells(identifier, self._texts(identifier.key, column))
+
+    def _cells(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
         if identifier.by_country and len(set(self.countries)) > 1:
             return self._cells_by_country(identifier, texts)
         country = self.countries[0] if identifier.by_country and self.countries else None
@@ -177,8 +185,14 @@ class ColumnReader:
         self._warn(identifier.key, {doubt for cells in of.values() for doubt in cells.context.doubts})
         return column
 
-    def date_columns(self, identifier: Identifier, texts: Sequence[str | None]) -> list[list[str]]:
+    def date_columns(self, identifier: Identifier, column: Sequence[Any]) -> list[list[str]]:
         """Return the columns DOBY, DOBM and DOBD of a column of whole dates."""
+        try:
+            return self._date_columns(identifier, column)
+        except _NOT_TEXT:
+            return self._date_columns(identifier, self._texts(identifier.key, column))
+
+    def _date_columns(self, identifier: Identifier, texts: Sequence[str | None]) -> list[list[str]]:
         context = Context(self._settings)
         cells = DateCells(identifier, context)
         columns = list(zip(*map(cells.__getitem__, texts), strict=True)) or [(), (), ()]

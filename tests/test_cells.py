@@ -36,7 +36,7 @@ def cell(key: str, text: str | None, context: Context | None = None) -> tuple[st
 
 def column(key: str, values: list[Any], report: Report, chosen: Settings = SETTINGS) -> list[str]:
     reader = ColumnReader(chosen, range(len(values)), report)
-    return reader.cells(AUDIENCE_KEYS[key], reader.texts(key, values))
+    return reader.cells(AUDIENCE_KEYS[key], values)
 
 
 class TestText:
