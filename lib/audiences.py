@@ -200,7 +200,8 @@ def _by_external_id(batch: Batch) -> Iterator[Batch]:
     if not places:
         yield batch
         return
-    counts = list(map(sum, zip(*([row[place] != "" for row in batch.rows] for place in places), strict=True)))
+    has = [[row[place] != "" for row in batch.rows] for place in places]
+    counts = has[0] if len(has) == 1 else list(map(sum, zip(*has, strict=True)))
     for wanted in sorted(set(counts), reverse=True):
         part = batch.only([count == wanted for count in counts])
         yield _with_external_ids(part, places, wanted)

@@ -141,11 +141,14 @@ class ColumnReader:
         #: Alpha-2 codes of the rows, once `read_countries` has seen them.
         self.countries: Sequence[str | None] = ()
 
-    def read_countries(self, column: Sequence[object]) -> None:
+    def read_countries(self, column: Sequence[Any]) -> None:
         """Note the rows' countries, which phones, states and ZIP codes depend on."""
-        texts = [value if type(value) is str else as_text(value) or "" for value in column]
-        codes = {text: country_code(clean(text)) for text in set(texts)}
-        self.countries = list(map(codes.__getitem__, texts))
+        try:
+            codes = {text: country_code(clean(text)) if text else None for text in set(column)}
+        except _NOT_TEXT:
+            column = [as_text(value) or "" for value in column]
+            codes = {text: country_code(clean(text)) for text in set(column)}
+        self.countries = list(map(codes.__getitem__, column))
 
     def _texts(self, key: str, column: Sequence[object]) -> list[str | None]:
         """Return the column as texts: numbers are read as text, and what is neither is reported; null stays None."""

@@ -15,11 +15,10 @@ from typing import Any, Final, Literal
 import orjson
 
 from lib.audiences import Batch
-from lib.errors import InvalidRequestError
+from lib.errors import InvalidRequestError, RelayError
 from lib.hashing import is_sha256_column
 from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID
 from lib.relay_request import parse_id
-from lib.user_data import UnsafeUserDataError, check_user_data
 from lib.version import RELAY_VERSION
 
 #: Of the message's form; a reader takes what it knows and refuses the rest.
@@ -227,7 +226,7 @@ def parse_requests(message: Mapping[str, Any]) -> Requests:
             not_before=_typed(message["not_before"], int, float),
             requests=_parse_calls(message["requests"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, UnsafeUserDataError):
+    except (KeyError, TypeError, ValueError, AttributeError, RelayError):
         raise InvalidRequestError("not a message that this service has written", field="requests") from None
 
 
@@ -260,6 +259,8 @@ def _checked_events(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return *body* if it holds events, hashed, and nothing that would be taken for people."""
     if not body["data"] or {"payload", "session"} & _typed(body, dict).keys():
         raise ValueError
+    from lib.user_data import check_user_data  # noqa: PLC0415 - for those alone who send events
+
     for event in _typed(body["data"], list):
         check_user_data(_typed(_typed(event, dict)["user_data"], dict), hash_external_id=False)
     return body

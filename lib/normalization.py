@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Final, Literal
 
 from lib import regions
@@ -76,11 +77,17 @@ BLANKS: Final = frozenset({"", "undefined", "null", "none", "nan", "(not set)", 
 BLANK_LENGTHS: Final = frozenset(map(len, BLANKS))
 _LONGEST_BLANK: Final = max(BLANK_LENGTHS)
 
+
 #: Spaces, and what cannot be seen: zero-width spaces and joiners, direction marks, the byte order mark.
-_EDGES: Final = "".join(
-    chr(point) for point in range(0x10000) if chr(point).isspace() or (unicodedata.category(chr(point)) in {"Cc", "Cf"})
-)
-ASCII_EDGES: Final = "".join(filter(str.isascii, _EDGES))
+def _edges(end: int = 0x10000) -> str:
+    return "".join(
+        chr(point) for point in range(end) if chr(point).isspace() or (unicodedata.category(chr(point)) in {"Cc", "Cf"})
+    )
+
+
+ASCII_EDGES: Final = _edges(0x80)
+#: All of them are looked up when a text first needs it: that takes longer than all else at import.
+_all_edges = cache(_edges)
 
 
 def clean(text: str) -> str:
@@ -88,7 +95,7 @@ def clean(text: str) -> str:
     if text.isascii():
         text = text.strip(ASCII_EDGES)
         return "" if len(text) in BLANK_LENGTHS and text.lower() in BLANKS else text
-    text = unicodedata.normalize("NFC", text).strip(_EDGES)
+    text = unicodedata.normalize("NFC", text).strip(_all_edges())
     return "" if len(text) <= _LONGEST_BLANK and text.casefold() in BLANKS else text
 
 
@@ -152,8 +159,10 @@ def _required(normal: str, reason: str) -> str:
     return "" if normal in BLANKS else normal
 
 
-_NO_SPACE = rf"[^@{re.escape(_EDGES)}]+"
-_ONE_AT = re.compile(f"{_NO_SPACE}@{_NO_SPACE}")
+@cache
+def _one_at() -> re.Pattern[str]:
+    no_space = rf"[^@{re.escape(_all_edges())}]+"
+    return re.compile(f"{no_space}@{no_space}")
 
 
 def email(text: str, _context: Context) -> str:
@@ -162,7 +171,7 @@ def email(text: str, _context: Context) -> str:
         user, _, domain = text.partition("@")
         if user and domain and "@" not in domain and " " not in text and text.isprintable():
             return text.lower()
-    elif _ONE_AT.fullmatch(text):
+    elif _one_at().fullmatch(text):
         return unicodedata.normalize("NFC", text.lower())
     raise UnusableValueError("not an e-mail address")
 

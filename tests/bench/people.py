@@ -7,6 +7,8 @@ apostrophes, hyphens, marks that nobody sees and in a dozen ways of writing a ph
 hashed already, and a twentieth of all values are blank.
 """
 
+# ruff: noqa: E501 - the parts of names read best in one line
+
 from __future__ import annotations
 
 import unicodedata

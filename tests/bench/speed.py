@@ -1,4 +1,4 @@
-"""The hot path: rows to batches, rows to a request's body, and phones; beside hashlib, facebook-business, phonenumbers."""
+"""The hot path beside hashlib, facebook-business and phonenumbers: rows to batches, to a body, and phones."""
 
 from __future__ import annotations
 

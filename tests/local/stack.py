@@ -84,11 +84,15 @@ class Stack:
     Args:
         backoff_scale: How much of Pub/Sub's backoff is waited.
         ports: Port of each part by name, where it matters (`receive`, `deliver`).
+        keeps: Whether Meta's stand-in keeps members and the bodies of calls.
     """
 
-    def __init__(self, *, backoff_scale: float = 0.02, ports: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, *, backoff_scale: float = 0.02, ports: Mapping[str, int] | None = None, keeps: bool = True
+    ) -> None:
         self._ports = dict(ports or {})
-        self.graph = GraphAPI(tokens={TOKEN: App(APP_SECRET, {ACCOUNT}), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})})
+        tokens = {TOKEN: App(APP_SECRET, {ACCOUNT}), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})}
+        self.graph = GraphAPI(tokens=tokens, keep_bodies=keeps, keep_members=keeps)
         self.pubsub = PubSub(backoff_scale=backoff_scale)
         self.bigquery = BigQuery()
         self.secrets = SecretManager()

@@ -1,0 +1,22 @@
+"""`make bench` runs, on the same data each time; how fast anything is, is for it to say and for no test."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tests.bench.__main__ import speed_lines
+from tests.bench.people import FIELDS, people
+
+
+def test_the_people_are_those_of_the_seed() -> None:
+    first, second, other = (list(islice(people(seed, 50), 50)) for seed in (7, 7, 8))
+    assert first == second
+    assert first != other
+    assert {len(FIELDS)} == set(map(len, first))
+
+
+def test_each_step_is_measured_beside_what_it_is_compared_with() -> None:
+    lines = speed_lines(list(people(7, 40)), rounds=1)
+    assert 10 == len(lines)
+    assert {2.5, 4.0, 4.3, 2.8, 8.0} == {line.target for line in lines if line.target is not None}
+    assert all(line.ratio is not None and line.ratio > 0 for line in lines if line.target is not None)
