@@ -81,8 +81,9 @@ class AudienceFlow:
             request, verdict = request.as_removal(), Verdict()
         if _is_preview(request) or not verdict.granted:
             return self._withhold(request, ways, report, sending, verdict), sending
-        for policy, same in self._by_policy(request, ways):
-            self._send(request, policy, same, sending)
+        parts = self._by_policy(request, ways)
+        for policy, same in parts:
+            self._send(request, policy, same, sending, is_last=same is parts[-1][1])
             report.merge(same[0].report)
         return self._answer(request, ways, report, sending), sending
 
@@ -146,11 +147,13 @@ class AudienceFlow:
                 same.append(way)
         return parts
 
-    def _send(self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending) -> None:
+    def _send(
+        self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending, *, is_last: bool
+    ) -> None:
         """Build batch by batch, so that what has been sent need not be held; send each to all destinations."""
         clock = self.outside.clock
         began = clock.monotonic()
-        batches = build_batches(request.people, policy, ways[0].report)
+        batches = build_batches(request.people, policy, ways[0].report, let_go=is_last)
         for ready in self._ready(request, batches, ways, sending.origin):
             sending.dispatch(ready, build_ms=1000 * (clock.monotonic() - began))
             began = clock.monotonic()

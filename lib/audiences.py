@@ -102,6 +102,7 @@ def build_batches(
     *,
     size: int = MAX_ROWS,
     table: Mapping[str, Identifier] = AUDIENCE_KEYS,
+    let_go: bool = False,
 ) -> Iterator[Batch]:
     """
     Yield the rows of *people* that can be sent, in batches; each of at most *size* rows of the request.
@@ -110,11 +111,12 @@ def build_batches(
 
     Args:
         table: How each key is read. What has to be hashed in the end does not depend on it.
+        let_go: Whether nobody needs the rows of *people* again, which are most of what a request takes of memory.
 
     Raises:
         UnsafeBatchError: A cell that has to be hashed is not.
     """
-    for chunk in chunks(people, size, report):
+    for chunk in chunks(people, size, report, let_go=let_go):
         yield from _batches_of(people.schema, chunk, policy, report, table)
 
 

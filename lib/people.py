@@ -211,7 +211,17 @@ def _some(rows: Sequence[object], field: str) -> Sequence[object]:
     return rows
 
 
-def chunks(people: People, size: int, report: Report) -> Iterator[Chunk]:
-    """Yield all rows, *size* at a time, in their order."""
+def chunks(people: People, size: int, report: Report, *, let_go: bool = False) -> Iterator[Chunk]:
+    """
+    Yield all rows, *size* at a time, in their order.
+
+    Args:
+        let_go: Gives up the memory of rows once they have been read, where there are more than *size*; the caller's own
+            list is emptied for it.
+    """
     for start in range(0, len(people.rows), size):
-        yield people.chunk(start, size, report)
+        chunk = people.chunk(start, size, report)
+        if let_go and isinstance(people.rows, list) and len(people.rows) > size:
+            people.rows[start : start + size] = [None] * len(people.rows[start : start + size])
+        yield chunk
+        del chunk
