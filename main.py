@@ -6,8 +6,6 @@ import flask
 import functions_framework
 
 from lib import bootstrap
-from lib.handlers import HTTPRequest
-from lib.push import parse_push
 
 _relay = bootstrap.start()
 
@@ -15,7 +13,9 @@ _relay = bootstrap.start()
 @functions_framework.http
 def receive(request: flask.Request) -> flask.Response:
     """Take a request of server-side Google Tag Manager or any HTTP caller."""
-    answer = _relay.receive(
+    from lib.handlers import HTTPRequest  # noqa: PLC0415 - loaded with the relay
+
+    answer = _relay().receive(
         HTTPRequest(
             method=request.method,
             path=request.path,
@@ -30,6 +30,8 @@ def receive(request: flask.Request) -> flask.Response:
 @functions_framework.cloud_event
 def deliver(event: object) -> None:
     """Take a Pub/Sub message; an answer other than 2xx has it delivered again."""
+    from lib.push import parse_push  # noqa: PLC0415 - loaded with the relay
+
     # functions-framework drops the delivery attempt of a push body, so the body is read from the request.
-    if not _relay.deliver(parse_push(event, flask.request.get_data())):
+    if not _relay().deliver(parse_push(event, flask.request.get_data())):
         flask.abort(503)

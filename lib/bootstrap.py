@@ -1,7 +1,8 @@
 """
 Puts the relay together: the only reader of the environment.
 
-Clients are made on first use, never at import, since the server forks.
+The configuration is checked when a function starts; what the functions are made of is loaded with the first request,
+and so are the clients, since the server forks.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
 
 from lib import console_log
 from lib.config import Config, parse_config
-from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog, DeliveryLog
 from lib.errors import ConfigurationError
-from lib.graph_api import GraphAPI
-from lib.handlers import Relay
-from lib.ports import Chance, Clock, Reply, SideBySide
-from lib.queue import PubSubQueue
-from lib.secret_manager import SecretManager
-from lib.sending import Outside
+
+if TYPE_CHECKING:
+    from lib.delivery_log import DeliveryLog
+    from lib.handlers import Relay
+    from lib.ports import Reply
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,27 @@ logger = logging.getLogger(__name__)
 _SIDE_BY_SIDE: Final = 16
 
 
-def start() -> Relay:
-    """Return the relay that the environment describes; without a sound description the process ends with status 1."""
+def start() -> Callable[[], Relay]:
+    """
+    Check the environment's description, and return what gives the relay, put together on first use.
+
+    Without a sound description the process ends with status 1.
+    """
     try:
-        return build(os.environ)
+        config = _checked(os.environ)
     except ConfigurationError as error:
         # Not through the log's level: whoever deploys this must see it.
         console_log.configure("ERROR", sys.stderr)
         logger.critical("%s", error.message)
         sys.exit(1)
+    compose, lock = cache(lambda: _compose(config, os.environ)), Lock()
+
+    def relay() -> Relay:
+        # The first requests may come together, and there is one relay for all.
+        with lock:
+            return compose()
+
+    return relay
 
 
 def build(environ: Mapping[str, str]) -> Relay:
@@ -49,9 +61,25 @@ def build(environ: Mapping[str, str]) -> Relay:
     Raises:
         ConfigurationError: RELAY_CONFIG is missing, cannot be read or has problems.
     """
+    return _compose(_checked(environ), environ)
+
+
+def _checked(environ: Mapping[str, str]) -> Config:
     config = parse_config(_document(environ))
-    project = environ.get("GOOGLE_CLOUD_PROJECT")
-    console_log.configure(config.log_level, sys.stderr, project=project)
+    _threads(environ)
+    console_log.configure(config.log_level, sys.stderr, project=environ.get("GOOGLE_CLOUD_PROJECT"))
+    return config
+
+
+def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
+    # Two thirds of what the package costs to load.
+    from lib.graph_api import GraphAPI  # noqa: PLC0415
+    from lib.handlers import Relay  # noqa: PLC0415
+    from lib.ports import Chance, Clock, SideBySide  # noqa: PLC0415
+    from lib.queue import PubSubQueue  # noqa: PLC0415
+    from lib.secret_manager import SecretManager  # noqa: PLC0415
+    from lib.sending import Outside  # noqa: PLC0415
+
     clock, chance = Clock(), Chance()
     secrets = SecretManager(cache(lambda: _secret_manager_client(environ)), environ, clock)
     threads = _threads(environ)
@@ -106,6 +134,8 @@ def _lazy_transport(pool_size: int) -> Callable[..., Reply]:
 
 
 def _delivery_log(config: Config, environ: Mapping[str, str]) -> DeliveryLog:
+    from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog  # noqa: PLC0415
+
     if config.delivery_log is None:
         return ConsoleDeliveryLog()
     return BigQueryDeliveryLog(cache(lambda: _bigquery_client(environ)), config.delivery_log)

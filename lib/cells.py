@@ -1,15 +1,15 @@
 """
 Values -> cells: what a column holds becomes what Meta gets, hashed or plain.
 
-A column of a batch repeats its values (countries, first names), so each column remembers the distinct ones it has
-seen, for as long as the batch is built and no longer: they are people's data.
+Most columns of a batch repeat their values (countries, first names), so each remembers the distinct ones it has seen,
+for as long as the batch is built and no longer: they are people's data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any, Final
 
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, sha256_hex
@@ -37,61 +37,115 @@ class Cells:
         context: The connection's settings and the country of the rows.
     """
 
-    __slots__ = ("context", "identifier", "is_hashed", "rule", "seen", "unusable")
+    __slots__ = ("context", "is_unique", "make", "seen", "unusable")
 
     def __init__(self, identifier: Identifier, context: Context) -> None:
-        self.identifier = identifier
         self.context = context
-        self.rule = identifier.rule
-        self.is_hashed = identifier.hashed and (context.settings.hash_external_id or identifier.key != EXTERN_ID)
+        self.is_unique = identifier.unique
         #: Text -> cell.
         self.seen: dict[str | None, str] = {None: ""}
         #: Text -> why it cannot be used.
         self.unusable: dict[str | None, str] = {}
+        is_hashed = identifier.hashed and (context.settings.hash_external_id or identifier.key != EXTERN_ID)
+        #: Makes the cell of a text that has not been seen.
+        self.make: Callable[[Any], str] = _hashed(identifier, self) if is_hashed else _plain(identifier, self)
 
     def __getitem__(self, text: str | None) -> str:
-        """Return one cell; `read` is for columns."""
-        (cell,) = read((text,), (self,))
+        """Return one cell; `column` and `by_country` are for many."""
+        (cell,) = self.column((text,))
         return cell
 
-    def digest(self, text: str) -> str | None:
-        """Return the digest that *text* is already, None for plain text."""
-        if digest := as_sha256_hex(text):
-            if digest[0] == HASH_OF_NOTHING:
-                raise UnusableValueError("the hash of an empty text")
-            return digest[0]
-        # A customer number may well have 32 hexadecimal digits; nothing else that is hashed has.
-        if is_foreign_digest(text) and self.identifier.key != EXTERN_ID:
-            raise UnusableValueError("an MD5 or SHA-1 hash, of which Meta takes neither")
-        return None
+    def column(self, texts: Iterable[Any]) -> list[str]:
+        """Return the cells of *texts*."""
+        get, make = self.seen.get, self.make
+        if self.is_unique:
+            return [make(text) if text is not None else "" for text in texts]
+        column = []
+        for text in texts:
+            cell = get(text)
+            if cell is None:
+                cell = make(text)
+            column.append(cell)
+        return column
 
 
-def read(texts: Iterable[Any], cells_of_rows: Iterable[Cells]) -> list[str]:
-    """
-    Return the cells of *texts* and None, each from what the cells of its row have seen.
-
-    The hot path: one loop, in which nothing is called that need not be.
-    """
-    column: list[str] = []
-    for raw, cells in zip(texts, cells_of_rows, strict=False):
-        cell = cells.seen.get(raw)
+def by_country(texts: Iterable[Any], countries: Iterable[str | None], of: Mapping[str | None, Cells]) -> list[str]:
+    """Return the cells of *texts*, each as its row's country has it."""
+    ways = {country: (cells.seen.get, cells.make) for country, cells in of.items()}
+    column = []
+    for text, (get, make) in zip(texts, map(ways.__getitem__, countries), strict=True):
+        cell = get(text)
         if cell is None:
-            cell = ""
-            # What `clean` does, for most texts without a call.
-            text = raw.strip(ASCII_EDGES) if raw.isascii() else clean(raw)
-            if len(text) not in BLANK_LENGTHS or text.lower() not in BLANKS:
-                try:
-                    if not cells.is_hashed:
-                        cell = cells.rule(text, cells.context)
-                    elif len(text) in DIGEST_LENGTHS and (digest := cells.digest(text)):
-                        cell = digest
-                    elif normal := cells.rule(text, cells.context):
-                        cell = sha256(normal.encode()).hexdigest()
-                except UnusableValueError as error:
-                    cells.unusable[raw] = str(error)
-            cells.seen[raw] = cell
+            cell = make(text)
         column.append(cell)
     return column
+
+
+# The hot path: each of the two runs for every other cell of a batch. What they look at stands in their closures, and
+# nothing is called that need not be.
+
+
+def _hashed(identifier: Identifier, cells: Cells) -> Callable[[str], str]:
+    rule, context, unusable = identifier.rule, cells.context, cells.unusable
+    remember = None if identifier.unique else cells.seen.__setitem__
+    # A copy of an empty hash costs a tenth less than a new one.
+    new_digest = sha256().copy
+
+    def make(raw: str) -> str:
+        # What `clean` does, for most texts without a call.
+        text = raw.strip(ASCII_EDGES) if raw.isascii() else clean(raw)
+        cell = None
+        try:
+            if len(text) in _SPECIAL_LENGTHS:
+                if len(text) in DIGEST_LENGTHS:
+                    cell = _digest(text, identifier)
+                elif text.lower() in BLANKS:
+                    cell = ""
+            if cell is None and (cell := rule(text, context)):
+                digest = new_digest()
+                digest.update(cell.encode())
+                cell = digest.hexdigest()
+        except UnusableValueError as error:
+            cell = ""
+            unusable[raw] = str(error)
+        if remember is not None:
+            remember(raw, cell)
+        return cell
+
+    return make
+
+
+def _plain(identifier: Identifier, cells: Cells) -> Callable[[str], str]:
+    rule, context, unusable = identifier.rule, cells.context, cells.unusable
+    remember = None if identifier.unique else cells.seen.__setitem__
+
+    def make(raw: str) -> str:
+        text = clean(raw)
+        try:
+            cell = rule(text, context) if text else ""
+        except UnusableValueError as error:
+            cell = ""
+            unusable[raw] = str(error)
+        if remember is not None:
+            remember(raw, cell)
+        return cell
+
+    return make
+
+
+_SPECIAL_LENGTHS: Final = BLANK_LENGTHS | DIGEST_LENGTHS
+
+
+def _digest(text: str, identifier: Identifier) -> str | None:
+    """Return the digest that *text* is already, None for plain text."""
+    if digest := as_sha256_hex(text):
+        if digest[0] == HASH_OF_NOTHING:
+            raise UnusableValueError("the hash of an empty text")
+        return digest[0]
+    # A customer number may well have 32 hexadecimal digits; nothing else that is hashed has.
+    if is_foreign_digest(text) and identifier.key != EXTERN_ID:
+        raise UnusableValueError("an MD5 or SHA-1 hash, of which Meta takes neither")
+    return None
 
 
 class DateCells(dict[str | None, tuple[str, str, str]]):
@@ -172,14 +226,14 @@ class ColumnReader:
             return self._cells_by_country(identifier, texts)
         country = self.countries[0] if identifier.by_country and self.countries else None
         cells = Cells(identifier, Context(self._settings, country))
-        column = read(texts, repeat(cells))
+        column = cells.column(texts)
         self._note(identifier.key, zip(self._numbers, texts, strict=True), cells.unusable)
         self._warn(identifier.key, cells.context.doubts)
         return column
 
     def _cells_by_country(self, identifier: Identifier, texts: Sequence[str | None]) -> list[str]:
         of = {country: Cells(identifier, Context(self._settings, country)) for country in set(self.countries)}
-        column = read(texts, map(of.__getitem__, self.countries))
+        column = by_country(texts, self.countries, of)
         if any(cells.unusable for cells in of.values()):
             empty = [not cell for cell in column]
             for number, text, country in compress(zip(self._numbers, texts, self.countries, strict=True), empty):

@@ -31,6 +31,7 @@ class Identifier:
         rule: Its normal form.
         hashed: Whether it leaves as SHA-256. Of EXTERN_ID the connection decides.
         by_country: Whether the rule depends on the row's country.
+        unique: Whether nearly everybody has another, so that remembering those that came costs more than it saves.
         event: Where an event holds it, best first: paths with `.` between the keys of nested objects.
         cdp: The properties of a CDP's user that hold it by default.
     """
@@ -40,6 +41,7 @@ class Identifier:
     rule: Rule = normalization.as_it_is
     hashed: bool = False
     by_country: bool = False
+    unique: bool = False
     event: tuple[str, ...] = ()
     cdp: tuple[str, ...] = ()
 
@@ -60,6 +62,7 @@ IDENTIFIERS: Final = (
         user_data="em",
         rule=normalization.email,
         hashed=True,
+        unique=True,
         event=(
             "email", "user_data.email_address", "user_data.email", "user_data.sha256_email_address",
             "user_data.sha256_email", "x-fb-ud-em", "user_data.em", "userEmail", "email_address", "mail",
@@ -71,6 +74,7 @@ IDENTIFIERS: Final = (
         user_data="ph",
         rule=normalization.phone,
         hashed=True,
+        unique=True,
         by_country=True,
         # Not sha256_phone_number: Google hashes it with its "+" (stape-io/facebook-tag issue 62).
         event=(
@@ -163,12 +167,14 @@ IDENTIFIERS: Final = (
         key="MADID",
         user_data="madid",
         rule=normalization.mobile_advertiser_id,
+        unique=True,
         event=("madid", *_meta("madid")),
     ),
     Identifier(
         key="EXTERN_ID",
         user_data="external_id",
         hashed=True,
+        unique=True,
         event=("external_id", "user_id", "userId", "x-fb-ud-external_id", "user_data.external_id"),
         cdp=("id",),
     ),

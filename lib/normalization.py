@@ -21,7 +21,7 @@ from functools import cache
 from typing import Final, Literal
 
 from lib import regions
-from lib.phone_numbers import e164_digits, settled
+from lib.phone_numbers import settled_digits
 
 DateOrder = Literal["mdy", "dmy"]
 
@@ -156,7 +156,7 @@ def _required(normal: str, reason: str) -> str:
     """Return *normal*; `""` where it says nothing after all, as `(null)` without its signs does."""
     if not normal:
         raise UnusableValueError(reason)
-    return "" if normal in BLANKS else normal
+    return "" if len(normal) in BLANK_LENGTHS and normal in BLANKS else normal
 
 
 @cache
@@ -168,8 +168,7 @@ def _one_at() -> re.Pattern[str]:
 def email(text: str, _context: Context) -> str:
     """Trim and lower case; nothing else: Meta does not drop dots or tags of Gmail addresses."""
     if text.isascii():
-        user, _, domain = text.partition("@")
-        if user and domain and "@" not in domain and " " not in text and text.isprintable():
+        if text.count("@") == 1 and "@" in text[1:-1] and " " not in text and text.isprintable():
             return text.lower()
     elif _one_at().fullmatch(text):
         return unicodedata.normalize("NFC", text.lower())
@@ -194,15 +193,18 @@ def phone(text: str, context: Context) -> str:
             raise UnusableValueError("not a phone number")
         context.doubts.add("no country is known for some numbers; they are taken to start with their country code")
         return digits
-    if number := e164_digits(text, country.upper() if country else None):
-        return settled(number)
-    raise UnusableValueError("not a phone number")
+    number = settled_digits(text, country.upper() if country else None)
+    if number is None:
+        raise UnusableValueError("not a phone number")
+    return number
 
 
 def name(text: str, context: Context) -> str:
     """Lower case without punctuation and symbols; letters of every script, "special characters in UTF-8"."""
     if text.isascii():
-        normal = text.lower() if text.isalpha() else _without_ascii_punctuation(text)
+        if text.isalpha():
+            return text.lower()
+        normal = _without_ascii_punctuation(text)
     else:
         normal = _filtered(text, _NAME)
     if context.settings.name_spaces == "drop":
@@ -224,7 +226,9 @@ def first_initial(text: str, context: Context) -> str:
 def city(text: str, context: Context) -> str:
     """Letters only: "lowercase, no punctuation, no special characters, no spaces"; marks stay, unless set otherwise."""
     if text.isascii():
-        normal = text.lower() if text.isalpha() else text.lower().encode().translate(None, _ASCII_NOT_LETTERS).decode()
+        if text.isalpha():
+            return text.lower()
+        normal = text.lower().encode().translate(None, _ASCII_NOT_LETTERS).decode()
     else:
         normal = _filtered(text, _LETTERS)
         if context.settings.city_marks == "strip":
@@ -245,9 +249,11 @@ _ZIP_PLUS_4 = re.compile(r"\d{5}-\d{4}", re.ASCII)
 def zip_code(text: str, context: Context) -> str:
     """Lower case without spaces, dashes and signs such as 〒; of US codes the first five digits."""
     country = context.country or context.settings.default_country
-    if text.isascii():
-        plain = text if text.isalnum() else text.encode().translate(None, _ASCII_NOT_LETTERS_OR_DIGITS).decode()
-        normal = _required(plain.lower(), "no letters or digits in it")
+    if text.isascii() and text.isalnum():
+        normal = text.lower()
+    elif text.isascii():
+        normal = text.lower().encode().translate(None, _ASCII_NOT_LETTERS_OR_DIGITS).decode()
+        normal = _required(normal, "no letters or digits in it")
     else:
         normal = _required(_filtered(text, _LETTERS_AND_DIGITS), "no letters or digits in it")
     if country == "us" or (context.country is None and _ZIP_PLUS_4.fullmatch(text)):

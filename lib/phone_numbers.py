@@ -85,10 +85,14 @@ class _Plan:
     international_start: str
     national_prefix: Callable[[str], _Match]
     national_start: str
+    #: Whether its national prefix is that of the main country with its code, so that what is read by it is settled.
+    settles: bool
     #: What takes the place of the national prefix where that has captured something: `9\1` in Argentina.
     transform: str
     is_national_number: Callable[[str], _Match]
     possible_lengths: frozenset[int]
+    #: Those that numbers without their area code do not have.
+    whole_lengths: frozenset[int]
     #: Lengths of numbers without their area code.
     local_lengths: frozenset[int]
     longest: int
@@ -103,6 +107,74 @@ def e164_digits(text: str, region: str | None) -> str | None:
     *region* is the ISO 3166 alpha-2 code, in upper case, of the country whose national form *text* may be in.
     Without one, or with an unknown one, only international forms are understood.
     """
+    return _plain_number(text, region) or _e164_digits(text, region)
+
+
+def settled_digits(text: str, region: str | None) -> str | None:
+    """Return the `e164_digits` of *text*, `settled`."""
+    if plain := _plain_number(text, region):
+        return plain
+    digits = _e164_digits(text, region)
+    return settled(digits) if digits else None
+
+
+def _plain_number(text: str, region: str | None) -> str:
+    """
+    Return the E.164 digits, settled, of a number written in one of the commonest ways; `""` if it is another.
+
+    Digits with ASCII punctuation, in an international form or as they are dialled at home, where the one cannot be
+    mistaken for the other. All else, and what is no number, is left to `_read`, which says the same of these too, in
+    twice the time.
+    """
+    if len(text) > _SHORT_TEXT or not text.isascii():
+        return ""
+    has_plus = text.startswith("+")
+    digits = text[1:] if has_plus else text
+    if not digits.isdigit():
+        bare = digits.encode().translate(None, _ASCII_PUNCTUATION)
+        if not bare.isdigit():
+            return ""
+        digits = bare.decode()
+    if has_plus:
+        return _plain_abroad(text, digits)
+    home = _plan_of_region(region)
+    # Of two digits the library makes no number, whatever the country.
+    return _plain_at_home(text, digits, home) if home is not None and home.settles and len(digits) > 2 else ""
+
+
+def _plain_abroad(text: str, digits: str) -> str:
+    """Read *digits*, which start with a country code."""
+    plan = _plan_of_country_code(digits[:3])
+    if plan is None or ("(0)" in text and not plan.national_prefix("0")):
+        return ""
+    return _plain_of(plan, digits[plan.code_length :])
+
+
+def _plain_at_home(text: str, digits: str, home: _Plan) -> str:
+    """Read *digits*, which have no plus, if they are a number at home or abroad, and not both."""
+    if digits.startswith(home.international_start) and home.international_prefix(digits):
+        is_plus = home.international_start == "00" and text.startswith("00") and digits[2:3] != "0"
+        return _plain_abroad(text, digits[2:]) if is_plus else ""
+    if digits.startswith("00"):
+        return _plain_abroad(text, digits[2:]) if text.startswith("00") and digits[2:3] != "0" else ""
+    if digits.startswith(home.country_code):
+        is_abroad = home.is_national_number(digits[home.code_length :]) and not home.is_national_number(digits)
+        return _plain_abroad(text, digits) if is_abroad else ""
+    return _plain_of(home, digits)
+
+
+def _plain_of(plan: _Plan, number: str) -> str:
+    """Return the E.164 digits of a national *number*, with or without a prefix that nothing takes the place of."""
+    if number.startswith(plan.national_start) and (prefix := plan.national_prefix(number)):
+        number = number[prefix.end() :]
+        is_whole = len(number) in plan.whole_lengths and plan.is_national_number(number)
+        has_another = number.startswith(plan.national_start) and plan.national_prefix(number)
+        if not is_whole or has_another or (plan.transform and prefix.lastindex):
+            return ""
+    return plan.country_code + number if len(number) in plan.accepted_lengths else ""
+
+
+def _e164_digits(text: str, region: str | None) -> str | None:
     digits = _read(text, region)
     return _read_by_library(international_form(text, region), region) if digits == _UNUSUAL else digits
 
@@ -204,18 +276,6 @@ def _keeps_zero(country_code: str) -> bool:
     return plan is not None and plan.country_code == country_code and plan.national_prefix("0") is None
 
 
-def _plain_digits(text: str) -> str | None:
-    """
-    Return the digits of a text that has nothing else but ASCII punctuation and one plus before them; else None.
-
-    That is what the forms above find in such a text, several times as fast.
-    """
-    if len(text) > _SHORT_TEXT or not text.isascii():
-        return None
-    digits = text.encode().translate(None, _ASCII_PUNCTUATION).removeprefix(b"+")
-    return digits.decode() if digits.isdigit() else None
-
-
 def _digits(written: str) -> str:
     """Return the digits in *written*, of whatever script, as ASCII."""
     if written.isascii():
@@ -228,15 +288,11 @@ def _digits(written: str) -> str:
 
 def _read(text: str, region: str | None, *, is_rewritten: bool = False) -> str | None:
     """Read the `international_form` of *text* as the library would, if that is a usual form; else `_UNUSUAL`."""
-    plain = _plain_digits(text)
-    if plain is not None:
-        plus, digits, written = "+" in text, plain, text
-    else:
-        usual = (_ascii_form if text.isascii() else _wide_form)(text)
-        if usual is None:
-            return _UNUSUAL if _has_digit(text) else None
-        plus, written = usual[1] != "", usual[2]
-        digits = written if written.isdigit() and written.isascii() else _digits(written)
+    usual = (_ascii_form if text.isascii() else _wide_form)(text)
+    if usual is None:
+        return _UNUSUAL if _has_digit(text) else None
+    plus, written = usual.groups()
+    digits = written if written.isdigit() and written.isascii() else _digits(written)
     if (digits.startswith("00") or "(0)" in written) and not is_rewritten:
         return _read(_rewritten(text, region), region, is_rewritten=True)
     if len(digits) < 3:
@@ -280,9 +336,7 @@ def _read_from(home: _Plan, digits: str) -> str | None:
 
 def _possible(plan: _Plan, number: str) -> str | None:
     """Return the E.164 digits of the national *number* if its length is a possible one."""
-    if len(number) < 2:
-        return None
-    if number.startswith(plan.national_start):
+    if number.startswith(plan.national_start) and len(number) > 1:
         stripped = _without_national_prefix(plan, number)
         length = len(stripped)
         if (length in plan.possible_lengths or length > plan.longest) and length not in plan.local_lengths:
@@ -400,7 +454,7 @@ def _plan(country_code: int, region: str) -> _Plan:
         return metadata, metadata.general_desc
 
     metadata, general = metadata_of(region)
-    _, main = metadata_of(phonenumbers.region_code_for_country_code(country_code))
+    main, measure = metadata_of(phonenumbers.region_code_for_country_code(country_code))
     international = metadata.international_prefix or _NO_MATCH
     national = metadata.national_prefix_for_parsing or _NO_MATCH
     return _Plan(
@@ -411,10 +465,12 @@ def _plan(country_code: int, region: str) -> _Plan:
         international_start=international if international.isalnum() else "",
         national_prefix=re.compile(national).match,
         national_start=national if national.isalnum() else "",
+        settles=metadata.national_prefix_for_parsing == main.national_prefix_for_parsing,
         transform=metadata.national_prefix_transform_rule or "",
         is_national_number=re.compile(general.national_number_pattern or _NO_MATCH).fullmatch,
         possible_lengths=frozenset(general.possible_length),
+        whole_lengths=frozenset(general.possible_length) - frozenset(general.possible_length_local_only),
         local_lengths=frozenset(general.possible_length_local_only),
         longest=general.possible_length[-1],
-        accepted_lengths=frozenset((*main.possible_length, *main.possible_length_local_only)) & _LENGTHS,
+        accepted_lengths=frozenset((*measure.possible_length, *measure.possible_length_local_only)) & _LENGTHS,
     )

@@ -69,6 +69,7 @@ def import_lines(rounds: int) -> list[Line]:
     return [
         _line(measured, "facebook-business", "its import"),
         _line(measured, "main", "its import", "facebook-business", target=0.5),
+        _line(measured, "main at work", "with all that first requests load", "facebook-business"),
     ]
 
 

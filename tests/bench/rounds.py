@@ -2,7 +2,8 @@
 Timing on a machine that does other work too.
 
 Each round runs all steps, in another order than the round before, and ratios are taken within a round: what slows one
-step slows its neighbours. The time is the processor's, not the clock's, and the garbage collector rests meanwhile.
+step slows its neighbours. All inputs of a round are made before it, so that no step finds its own still in the
+processor's cache. The time is the processor's, not the clock's, and the garbage collector rests meanwhile.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ class Step:
     prepare: Callable[[], Any]
     run: Callable[[Any], object]
 
-    def seconds(self) -> float:
+    def seconds(self, prepared: Any) -> float:
         """Run once and return the processor time."""
-        prepared = self.prepare()
         gc.collect()
         gc.disable()
         began = time.process_time_ns()
@@ -49,12 +49,15 @@ def measure(steps: Sequence[Step], rounds: int) -> list[Round]:
     gc.collect()
     gc.freeze()
     try:
-        for step in steps:
-            step.seconds()
-        turned = ([*steps[start:], *steps[:start]] for start in (turn % len(steps) for turn in range(rounds)))
-        return [{step.name: step.seconds() for step in order} for order in turned]
+        _round(steps)
+        return [_round([*steps[start:], *steps[:start]]) for start in (turn % len(steps) for turn in range(rounds))]
     finally:
         gc.unfreeze()
+
+
+def _round(steps: Sequence[Step]) -> Round:
+    prepared = [step.prepare() for step in steps]
+    return {step.name: step.seconds(made) for step, made in zip(steps, prepared, strict=True)}
 
 
 def median_of(rounds: Sequence[Round], name: str) -> float:

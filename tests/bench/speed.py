@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import date
-from hashlib import sha256
 from typing import Any, Final
 
 import orjson
@@ -60,7 +60,7 @@ def steps(fields: Sequence[str], rows: Sequence[Row], mark: str) -> list[Step]:
 
 def hash_alone(values: Sequence[str]) -> list[str]:
     """Hash values that are normal already: less cannot be done."""
-    return [sha256(value.encode()).hexdigest() for value in values]
+    return [hashlib.sha256(value.encode()).hexdigest() for value in values]
 
 
 def batches(body: dict[str, object]) -> list[Batch]:
