@@ -81,9 +81,8 @@ class AudienceFlow:
             request, verdict = request.as_removal(), Verdict()
         if _is_preview(request) or not verdict.granted:
             return self._withhold(request, ways, report, sending, verdict), sending
-        parts = self._by_policy(request, ways)
-        for policy, same in parts:
-            self._send(request, policy, same, sending, is_last=same is parts[-1][1])
+        for policy, same in self._by_policy(request, ways):
+            self._send(request, policy, same, sending)
             report.merge(same[0].report)
         return self._answer(request, ways, report, sending), sending
 
@@ -147,42 +146,48 @@ class AudienceFlow:
                 same.append(way)
         return parts
 
-    def _send(
-        self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending, *, is_last: bool
-    ) -> None:
+    def _send(self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending) -> None:
         """Build batch by batch, so that what has been sent need not be held; send each to all destinations."""
         clock = self.outside.clock
         began = clock.monotonic()
-        batches = build_batches(request.people, policy, ways[0].report, let_go=is_last)
+        batches = build_batches(request.people, policy, ways[0].report)
         for ready in self._ready(request, batches, ways, sending.origin):
-            sending.dispatch(ready, build_ms=1000 * (clock.monotonic() - began))
-            began = clock.monotonic()
+            if ready:
+                sending.dispatch(ready, build_ms=1000 * (clock.monotonic() - began))
+                began = clock.monotonic()
+            # A batch is 30 MB at its largest; what has been sent is not held while the next is built.
+            del ready
 
     def _ready(
         self, request: AudienceRequest, batches: Iterator[Batch], ways: Sequence[_Way], origin: Origin
     ) -> Iterator[list[tuple[Result, GraphRequest]]]:
         for batch in batches:
-            ready = []
-            for way in ways:
-                part = for_destination(
-                    batch,
-                    value_based=way.destination.value_based,
-                    report=way.report,
-                    audience_id=way.destination.audience_id,
-                )
-                if part.rows:
-                    before = way.held.pop(part.schema, None)
-                    way.held[part.schema] = (part, before[1] + 1 if before else 1)
-                    if before:
-                        ready.append((way.result, self._call(request, way, *before, origin, last=False)))
-            if ready:
-                yield ready
-        while ready := [
-            (way.result, self._call(request, way, *way.held.pop(next(iter(way.held))), origin, last=True))
-            for way in ways
-            if way.held
-        ]:
-            yield ready
+            yield self._due(request, batch, ways, origin)
+        while any(way.held for way in ways):
+            yield [
+                (way.result, self._call(request, way, *way.held.pop(next(iter(way.held))), origin, last=True))
+                for way in ways
+                if way.held
+            ]
+
+    def _due(
+        self, request: AudienceRequest, batch: Batch, ways: Sequence[_Way], origin: Origin
+    ) -> list[tuple[Result, GraphRequest]]:
+        """Return the calls that *batch* shows not to be the last of their sessions; it waits in their place."""
+        due = []
+        for way in ways:
+            part = for_destination(
+                batch,
+                value_based=way.destination.value_based,
+                report=way.report,
+                audience_id=way.destination.audience_id,
+            )
+            if part.rows:
+                before = way.held.pop(part.schema, None)
+                way.held[part.schema] = (part, before[1] + 1 if before else 1)
+                if before:
+                    due.append((way.result, self._call(request, way, *before, origin, last=False)))
+        return due
 
     def _call(
         self, request: AudienceRequest, way: _Way, batch: Batch, batch_seq: int, origin: Origin, *, last: bool

@@ -102,7 +102,6 @@ def build_batches(
     *,
     size: int = MAX_ROWS,
     table: Mapping[str, Identifier] = AUDIENCE_KEYS,
-    let_go: bool = False,
 ) -> Iterator[Batch]:
     """
     Yield the rows of *people* that can be sent, in batches; each of at most *size* rows of the request.
@@ -111,18 +110,21 @@ def build_batches(
 
     Args:
         table: How each key is read. What has to be hashed in the end does not depend on it.
-        let_go: Whether nobody needs the rows of *people* again, which are most of what a request takes of memory.
 
     Raises:
         UnsafeBatchError: A cell that has to be hashed is not.
     """
-    for chunk in chunks(people, size, report, let_go=let_go):
-        yield from _batches_of(people.schema, chunk, policy, report, table)
+    for chunk in chunks(people, size, report):
+        batch = _batch_of(people.schema, chunk, policy, report, table)
+        # What it was made from is not held while it is sent.
+        del chunk
+        yield from _by_external_id(batch)
+        del batch
 
 
-def _batches_of(
+def _batch_of(
     schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report, table: Mapping[str, Identifier]
-) -> Iterator[Batch]:
+) -> Batch:
     keys, columns = _cells(schema, chunk, policy, report, table)
     _check(keys, columns, policy.settings)
     rows = list(zip(*columns, strict=True))
@@ -132,7 +134,7 @@ def _batches_of(
         for number in compress(chunk.numbers, [not one for one in enough]):
             report.reject_row(number, "not enough identifiers")
         batch = batch.only(enough)
-    yield from _by_external_id(batch)
+    return batch
 
 
 def _cells(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from lib.errors import InvalidRequestError
 from lib.identifiers import AUDIENCE_KEYS, LOOKALIKE_VALUE, NOT_IDENTIFYING
@@ -14,6 +14,8 @@ from lib.report import Report
 _ORDER: Final = {key: position for position, key in enumerate(AUDIENCE_KEYS)}
 #: More columns than this are a mistake, and each costs time.
 _MAX_COLUMNS: Final = 100
+#: Objects that are looked at together for the keys that they have.
+_AT_ONCE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def parse_people(body: Mapping[str, object]) -> People:
     if "user" in body:
         return _from_objects([body["user"]], field="user")
     users = body["users"]
-    if isinstance(users, list):
+    if _is_list(users):
         return _from_objects(users, field="users")
     if not isinstance(users, Mapping):
         raise InvalidRequestError("must be a list of objects or an object with schema and data", field="users")
@@ -139,7 +141,7 @@ def parse_people(body: Mapping[str, object]) -> People:
 
 def _from_table(users: Mapping[str, object]) -> People:
     data = users.get("data")
-    if not isinstance(data, list):
+    if not _is_list(data):
         raise InvalidRequestError("must be a list", field="users.data")
     if "schema" not in users and data and all(isinstance(row, Mapping) for row in data):
         return _from_objects(data, field="users.data")
@@ -151,15 +153,30 @@ def _from_table(users: Mapping[str, object]) -> People:
     return People(_known(schema, "users.schema"), _some(data, "users.data"))
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    """Tell whether *value* is a list of JSON, or one of a large body, whose values are yet to be read."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _from_objects(rows: Sequence[object], *, field: str) -> People:
-    objects = [row for row in _some(rows, field) if isinstance(row, Mapping)]
-    if not objects and field == "user":
-        raise InvalidRequestError("must be an object", field=field)
+    widths: dict[str, int] = {}
+    # Not all at once: those of a large body are read as they are asked for.
+    for start in range(0, len(_some(rows, field)), _AT_ONCE):
+        objects = [row for row in rows[start : start + _AT_ONCE] if isinstance(row, Mapping)]
+        if not objects and field == "user":
+            raise InvalidRequestError("must be an object", field=field)
+        _widen(widths, objects)
+    names = sorted(widths, key=lambda name: _ORDER.get(name, len(_ORDER)))
+    return people_of({name: widths[name] for name in names}, rows, field=field)
+
+
+def _widen(widths: dict[str, int], objects: Sequence[Mapping[str, object]]) -> None:
+    """Make each key in *widths* as wide as *objects* need it."""
     spelled: dict[str, list[str]] = {}
     for key in set[str]().union(*objects):
         spelled.setdefault(canonical(key), []).append(key)
-    names = sorted(spelled, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    return people_of({name: _width(objects, name, spelled[name]) for name in names}, rows, field=field)
+    for name, spellings in spelled.items():
+        widths[name] = max(widths.get(name, 1), _width(objects, name, spellings))
 
 
 def _width(objects: Sequence[Mapping[str, object]], name: str, spellings: Sequence[str]) -> int:
@@ -211,17 +228,7 @@ def _some(rows: Sequence[object], field: str) -> Sequence[object]:
     return rows
 
 
-def chunks(people: People, size: int, report: Report, *, let_go: bool = False) -> Iterator[Chunk]:
-    """
-    Yield all rows, *size* at a time, in their order.
-
-    Args:
-        let_go: Gives up the memory of rows once they have been read, where there are more than *size*; the caller's own
-            list is emptied for it.
-    """
+def chunks(people: People, size: int, report: Report) -> Iterator[Chunk]:
+    """Yield all rows, *size* at a time, in their order."""
     for start in range(0, len(people.rows), size):
-        chunk = people.chunk(start, size, report)
-        if let_go and isinstance(people.rows, list) and len(people.rows) > size:
-            people.rows[start : start + size] = [None] * len(people.rows[start : start + size])
-        yield chunk
-        del chunk
+        yield people.chunk(start, size, report)

@@ -28,6 +28,8 @@ _ACTIONS: Final[Mapping[str, AudienceAction]] = {
     "remove_from_all": "remove_from_all",
 }
 
+#: A body of so many bytes holds enough people for it to matter how they are held.
+LARGE: Final = 1_000_000
 #: Each is a call or more; a longer list is a mistake.
 MAX_DESTINATIONS: Final = 100
 
@@ -105,6 +107,8 @@ def parse_json(body: bytes) -> dict[str, object]:
     Raises:
         InvalidRequestError: It is something else.
     """
+    if len(body) >= LARGE and (large := _parse_large(body)) is not None:
+        return large
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -112,6 +116,15 @@ def parse_json(body: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidRequestError("the body must be a JSON object")
     return value
+
+
+def _parse_large(body: bytes) -> dict[str, object] | None:
+    from lib.large_body import parse_large  # noqa: PLC0415 - its parser costs 30 ms of a cold start, and few need it
+
+    try:
+        return parse_large(body)
+    except (ValueError, KeyError, RecursionError):
+        return None
 
 
 def parse_audience_request(body: Mapping[str, object]) -> AudienceRequest:

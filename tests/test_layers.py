@@ -23,7 +23,7 @@ LAYERS: Final[Mapping[str, str]] = {
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences graph_request cells events user_data click_ids custom_data app_data action_sources event_names "
     "event_times event_values faults money personal",
-    "parse": "relay_request event_request products common_event people",
+    "parse": "relay_request large_body event_request products common_event people",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
     "graph_answers version",

@@ -329,12 +329,3 @@ class TestLaws:
             fields.add(str(error.field))
         assert fields == {"user", "users", "users.data", "users.schema"}
         assert keys <= set(AUDIENCE_KEYS)
-
-
-def test_rows_that_have_been_read_can_be_let_go() -> None:
-    """A request of 100,000 people holds most of its memory in its rows."""
-    data = [[f"person{number}@example.com"] for number in range(5)]
-    people = parse_people({"users": {"schema": "EMAIL", "data": data}})
-    read = [list(chunk.columns[0]) for chunk in chunks(people, 2, Report(), let_go=True)]
-    assert [f"person{number}@example.com" for number in range(5)] == [text for part in read for text in part]
-    assert [None] * 5 == data
