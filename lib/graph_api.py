@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
 from typing import Final
+from urllib.parse import urlencode
 
 from lib.config import Connection, GraphAPISettings
 from lib.errors import (
@@ -47,12 +49,26 @@ class _Credentials:
     token: str = field(repr=False)
     app_secret: str | None = field(repr=False)
 
-    def query(self) -> str:
-        """Return what proves the app secret, where there is one."""
+    def proof(self) -> dict[str, str]:
+        """Return the parameter that proves the app secret, where there is one."""
         if self.app_secret is None:
-            return ""
+            return {}
         # -- https://developers.facebook.com/docs/graph-api/guides/secure-requests
-        return "?appsecret_proof=" + hmac.new(self.app_secret.encode(), self.token.encode(), sha256).hexdigest()
+        return {"appsecret_proof": hmac.new(self.app_secret.encode(), self.token.encode(), sha256).hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call before it has credentials; *path* below the version."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def url(self, settings: GraphAPISettings, credentials: _Credentials) -> str:
+        query = urlencode({**self.parameters, **credentials.proof()})
+        return f"{settings.url}/{settings.version}/{self.path}" + (f"?{query}" if query else "")
 
 
 @dataclass(slots=True)
@@ -84,17 +100,52 @@ class GraphAPI:
         Raises:
             RelayError: Of the last try; its `retry` says whether another can help.
         """
-        body = request.body_bytes()
-        credentials = self._credentials(connection)
-        renewed = False
+        call = _Call(request.method, request.path, body=request.body_bytes())
+        return self._repeat(call, connection, self._credentials(connection), deadline=deadline)
+
+    def read(
+        self, path: str, parameters: Mapping[str, str], connection: Connection, *, deadline: float | None = None
+    ) -> GraphAnswer:
+        """Return what is there, read with *parameters* such as `fields`; the rest as `send`."""
+        call = _Call("GET", path, parameters)
+        return self._repeat(call, connection, self._credentials(connection), deadline=deadline)
+
+    def debug_token(self, connection: Connection) -> GraphAnswer:
+        """
+        Return what Meta says of the connection's token to its app, which has to be configured with its secret.
+
+        The one call that has a token in its address, so that it must never be logged; the app's own, which is its id
+        and its secret, stands in the header as ever. Both secrets are read anew.
+        -- https://developers.facebook.com/docs/graph-api/reference/debug_token
+
+        Raises:
+            RelayError: As `send`; InvalidAccessTokenError is about the app.
+        """
+        checked = self._credentials(connection, refresh=True)
+        app = _Credentials(f"{connection.app_id}|{checked.app_secret}", checked.app_secret)
+        call = _Call("GET", "debug_token", {"input_token": checked.token})
+        return self._repeat(call, connection, app, renewed=True)
+
+    def _repeat(
+        self,
+        call: _Call,
+        connection: Connection,
+        credentials: _Credentials,
+        *,
+        deadline: float | None = None,
+        renewed: bool = False,
+    ) -> GraphAnswer:
+        """Make *call* until it succeeds or cannot; *renewed* credentials are not read a second time."""
         attempt = 1
         while True:
             try:
-                return self._try(request, body, connection, credentials, deadline)
+                return self._try(call, connection, credentials, deadline)
             except InvalidAccessTokenError:
                 # Compared with those of this call: another thread may have read the new ones meanwhile.
+                if renewed:
+                    raise
                 refused, credentials = credentials, self._credentials(connection, refresh=True)
-                if renewed or credentials == refused:
+                if credentials == refused:
                     raise
                 renewed = True
             except RateLimitError as error:
@@ -113,12 +164,7 @@ class GraphAPI:
             return max(0.0, self._throttled.get(_account(connection), 0.0) - self.clock.monotonic())
 
     def _try(
-        self,
-        request: GraphRequest,
-        body: bytes,
-        connection: Connection,
-        credentials: _Credentials,
-        deadline: float | None,
+        self, call: _Call, connection: Connection, credentials: _Credentials, deadline: float | None
     ) -> GraphAnswer:
         if wait := self.throttled_for(connection):
             error = RateLimitError(
@@ -131,10 +177,10 @@ class GraphAPI:
         if timeout < _SHORTEST_CALL:
             raise GraphAPIUnreachableError("no time is left for the call")
         reply = self.transport(
-            request.method,
-            f"{self.settings.url}/{self.settings.version}/{request.path}{credentials.query()}",
+            call.method,
+            call.url(self.settings, credentials),
             headers={"Authorization": f"Bearer {credentials.token}", "Content-Type": "application/json"},
-            body=body,
+            body=call.body,
             timeout=timeout,
         )
         answer = decipher_response(reply.status, reply.headers, reply.body)
