@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -32,6 +33,7 @@ from tests.local.graph_api import App
 from tests.local.graph_api import GraphAPI as Meta
 from tests.local.http_server import HTTPServer, Request
 from tests.local.http_server import Reply as ServerReply
+from tests.log_records import log_records
 from tests.manual_clock import ManualClock
 
 _Error = TypeVar("_Error", bound=RelayError)
@@ -171,6 +173,53 @@ class TestCredentials:
     def test_nothing_shows_a_secret(self, api: GraphAPI) -> None:
         api.send(add(), WITH_PROOF)
         assert "7c1fCanary" not in repr(api)
+
+
+class TestReading:
+    def test_a_reading_has_its_parameters_and_the_proof(self, api: GraphAPI, meta: Meta) -> None:
+        answer = api.read("11", {"fields": "name,subtype"}, WITH_PROOF)
+        assert answer.body["subtype"] == "CUSTOM"
+        assert [(made.method, made.query) for made in meta.calls] == [("GET", ("fields", "appsecret_proof"))]
+
+    def test_a_new_token_is_used_at_once(self, api: GraphAPI, meta: Meta, secrets: Secrets) -> None:
+        meta.expire(TOKEN)
+        secrets.remembered["token"] = TOKEN
+        meta.tokens["new"] = App()
+        secrets.current["token"] = "new"
+        assert api.read("11", {}, ACME).body["id"] == "11"
+
+    def test_what_can_succeed_is_read_again(self, api: GraphAPI, meta: Meta) -> None:
+        meta.faults.add(Fault.empty(503, times=2))
+        assert api.read("11", {}, ACME).body["id"] == "11"
+        assert len(meta.calls) == 3
+
+
+class TestDebugToken:
+    """The only call with a token in its address, which nothing may log."""
+
+    APP: Final = Connection(name="app", access_token="token", app_secret="app-secret", app_id="77")
+
+    def test_meta_tells_the_app_about_its_token(self, api: GraphAPI, meta: Meta, secrets: Secrets) -> None:
+        meta.tokens[TOKEN] = App(APP_SECRET, app_id="77")
+        meta.health.expires_at[TOKEN] = 1_900_000_000
+        told = api.debug_token(self.APP).body["data"]
+        assert isinstance(told, dict)
+        assert (told["is_valid"], told["expires_at"]) == (True, 1_900_000_000)
+        assert secrets.refreshed == ["token", "app-secret"]
+
+    def test_the_secret_of_another_app_is_refused(self, api: GraphAPI, meta: Meta) -> None:
+        meta.tokens[TOKEN] = App("another", app_id="77")
+        failure(InvalidAccessTokenError, lambda: api.debug_token(self.APP))
+        assert len(meta.calls) == 1
+
+    def test_nothing_logs_its_address(self, api: GraphAPI, meta: Meta) -> None:
+        meta.tokens[TOKEN] = App(APP_SECRET, app_id="77")
+        meta.faults.add(Fault.dropped("before"), Fault.empty(503))
+        with log_records("", level=logging.DEBUG) as records:
+            api.debug_token(self.APP)
+        shown = " ".join(record.getMessage() for record in records)
+        assert "7c1fCanary" not in shown
+        assert "debug_token" not in shown
 
 
 class TestExpiredToken:

@@ -17,15 +17,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 import orjson
 
+from tests.local import graph_health
 from tests.local.faults import Faults
 from tests.local.graph_events import OTHER, Dataset, Event, InvalidEventError, event_violations, parse_events
+from tests.local.graph_health import DATASET_FIELDS, DEBUG_TOKEN, ME_FIELDS, Health, RefusedError
 from tests.local.graph_members import Members
 from tests.local.graph_payload import InvalidParameterError, People, Person, parse_people
 from tests.local.graph_sessions import (
@@ -104,6 +106,7 @@ class App:
 
     app_secret: str | None = field(default=None, repr=False)
     accounts: frozenset[str] | set[str] | None = None
+    app_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,7 @@ class GraphAPI:
     ) -> None:
         self.tokens: dict[str, App] = dict({"token": App()} if tokens is None else tokens)
         self.faults = Faults()
+        self.health = Health()
         self.calls: list[Call] = []
         self.violations: list[str] = []
         self.calls_while_throttled = 0
@@ -376,10 +380,11 @@ class GraphAPI:
             self.calls.append(call)
 
     def _find_violations(self, request: Request, body: object) -> None:
-        allowed = READ_PARAMETERS if request.method == "GET" else frozenset(["appsecret_proof"])
         where = f"{request.method} {request.path}"
-        found = [f"{where}: query parameter {key}" for key, _ in request.query if key not in allowed]
-        if _holds_token(request, self.tokens):
+        found = [f"{where}: query parameter {key}" for key, _ in request.query if key not in _parameters(request)]
+        if request.path.endswith(f"/{DEBUG_TOKEN}"):
+            found += [f"{where}: {one}" for one in graph_health.token_violations(request, self.tokens)]
+        elif _holds_token(request, self.tokens):
             found.append(f"{where}: a token outside the Authorization header")
         if request.method in {"POST", "DELETE"} and request.body:
             if not request.headers.get("content-type", "").startswith("application/json"):
@@ -416,6 +421,9 @@ class GraphAPI:
         except ReplaceError as error:
             subcode, message = error.args
             return self._error(MetaError(2650, f"(#2650) Failed to update audience: {message}", subcode))
+        except RefusedError as error:
+            code, message, subcode, status = error.args
+            return self._error(MetaError(code, message, subcode, status=status))
         except MetaError as error:
             return self._error(error)
         headers = self._headers()
@@ -452,11 +460,19 @@ class GraphAPI:
     def _route(self, request: Request, body: object) -> dict[str, Any]:
         version, *path = request.path.strip("/").split("/")
         _check_version(version, request.path)
+        if path == [DEBUG_TOKEN]:
+            with self._lock:
+                return graph_health.debug_token(request, self.tokens, self.health)
         app = self._authenticate(request)
         if request.method != "GET" and (unknown := {key for key, _ in request.query} - {"appsecret_proof"}):
             raise InvalidParameterError(f"(#100) Unexpected query parameter: {', '.join(sorted(unknown))}")
         context = _Context(request, app, tuple(path), body)
-        kind = "act" if path and re.fullmatch(r"act_\d+", path[0]) else "node"
+        if path == ["me"]:
+            return _selected({"id": "122100000000000001", "name": "Relay"}, _fields(request, ME_FIELDS, "User"))
+        if path == ["dataset_quality"]:
+            context = replace(context, path=(request.parameter("dataset_id") or "", *path))
+            path = list(context.path)
+        kind = self._kind(path)
         route = _ROUTES.get((request.method, kind, *path[1:]))
         if route is None or not path:
             raise _unknown_path(request.path)
@@ -467,6 +483,12 @@ class GraphAPI:
             context.demand(account.account_id)
             self._check_throttled(account)
         return route(self, context, account)
+
+    def _kind(self, path: list[str]) -> str:
+        """Return which of the tables of routes the first part of a path belongs to."""
+        if path and re.fullmatch(r"act_\d+", path[0]):
+            return "act"
+        return "dataset" if path and path[0] in self._datasets and path[1:] != ["events"] else "node"
 
     def _authenticate(self, request: Request) -> App:
         """Accept a token in the Authorization header only; a wrong one is 401 with code 190 (E-graph)."""
@@ -606,6 +628,15 @@ class GraphAPI:
             dataset.add(events, self._now())
         return {"events_received": len(events), "messages": []}
 
+    def _read_dataset(self, context: _Context, _account: Account) -> dict[str, Any]:
+        fields = _fields(context.request, DATASET_FIELDS, "AdsPixel")
+        with self._lock:
+            return _selected(self.health.dataset(context.path[0]), fields)
+
+    def _read_quality(self, context: _Context, _account: Account) -> dict[str, Any]:
+        with self._lock:
+            return graph_health.quality(context.request, self.health)
+
     # Audiences.
 
     def _create_audience(self, context: _Context, account: Account) -> dict[str, Any]:
@@ -650,6 +681,7 @@ class GraphAPI:
             "delivery_status": {"code": 200, "description": "This audience is ready for use."},
             "approximate_count_lower_bound": len(audience.members),
             "approximate_count_upper_bound": len(audience.members),
+            "time_content_updated": self.health.changed.get(audience.audience_id, 0),
         }
 
     def _list_sessions(self, context: _Context, account: Account) -> dict[str, Any]:
@@ -657,7 +689,7 @@ class GraphAPI:
         wanted = context.request.parameter("session_id")
         with self._lock:
             sessions = account.sessions.of(self._audience(context.path[0]).audience_id)
-            rows = [_session_view(session) for session in sessions]
+            rows = [_session_view(session, self.health.matched.get(context.path[0], -1)) for session in sessions]
         return {"data": [row for row in rows if wanted in {None, row["session_id"]}]}
 
     def _list_audiences(self, context: _Context, account: Account) -> dict[str, Any]:
@@ -691,7 +723,7 @@ class GraphAPI:
             "id": f"act_{account.account_id}",
             "account_id": account.account_id,
             "name": f"Account {account.account_id}",
-            "account_status": 1,
+            "account_status": self.health.account_status.get(account.account_id, 1),
             "disable_reason": 0,
             "tos_accepted": accepted,
             "user_tos_accepted": accepted,
@@ -707,6 +739,8 @@ _ROUTES: Final[Mapping[tuple[str, ...], _Route]] = {
     ("POST", "node", "usersreplace"): GraphAPI._replace_users,
     ("DELETE", "act", "usersofanyaudience"): GraphAPI._remove_from_all,
     ("POST", "node", "events"): GraphAPI._add_events,
+    ("GET", "dataset"): GraphAPI._read_dataset,
+    ("GET", "dataset", "dataset_quality"): GraphAPI._read_quality,
     ("GET", "node"): GraphAPI._read_audience,
     ("POST", "node"): GraphAPI._update_audience,
     ("DELETE", "node"): GraphAPI._delete_audience,
@@ -728,6 +762,15 @@ def _loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+
+
+def _parameters(request: Request) -> frozenset[str]:
+    """Return the names that a call's query may hold."""
+    if request.path.endswith(f"/{DEBUG_TOKEN}"):
+        return graph_health.TOKEN_PARAMETERS
+    if request.path.endswith("/dataset_quality"):
+        return graph_health.QUALITY_PARAMETERS
+    return READ_PARAMETERS if request.method == "GET" else frozenset(["appsecret_proof"])
 
 
 def _holds_token(request: Request, tokens: Iterable[str]) -> bool:
@@ -834,13 +877,13 @@ def _selected(view: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     return {key: view[key] for key in [*fields, "id"] if key in view}
 
 
-def _session_view(session: Session) -> dict[str, str]:
+def _session_view(session: Session, matched: int) -> dict[str, str]:
     return {
         "session_id": str(session.session_id),
         "start_time": str(int(session.started)),
         "end_time": "0",
         "num_received": str(session.received),
-        "num_matched": "-1",
+        "num_matched": str(matched),
         "num_invalid_entries": str(session.invalid),
         "progress": "0",
         "stage": "uploading",

@@ -29,6 +29,7 @@ SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/meta-relay"
 TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
 TOKEN: Final = "token-of-acme"
 APP_SECRET: Final = "app-secret-of-acme"
+APP_ID: Final = "5001"
 OTHER_TOKEN: Final = "token-of-globex"
 KEY: Final = "key-of-sgtm"
 #: The ad accounts of the two connections.
@@ -53,6 +54,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
             "acme": {
                 "access_token": secret("meta-token-acme") + "/versions/latest",
                 "app_secret": secret("meta-app-secret-acme") + "/versions/latest",
+                "app_id": APP_ID,
                 "ad_account_id": ACCOUNT,
                 "dataset_id": DATASET,
                 "default_country": "DE",
@@ -91,7 +93,7 @@ class Stack:
         self, *, backoff_scale: float = 0.02, ports: Mapping[str, int] | None = None, keeps: bool = True
     ) -> None:
         self._ports = dict(ports or {})
-        tokens = {TOKEN: App(APP_SECRET, {ACCOUNT}), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})}
+        tokens = {TOKEN: App(APP_SECRET, {ACCOUNT}, APP_ID), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})}
         self.graph = GraphAPI(tokens=tokens, keep_bodies=keeps, keep_members=keeps)
         self.pubsub = PubSub(backoff_scale=backoff_scale)
         self.bigquery = BigQuery()
