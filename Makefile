@@ -4,21 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-emulators check bench fuzz regions readme clean
+.PHONY: run test test-emulators check check-terraform terraform bench fuzz regions readme clean
 
 run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz and not terraform"
 
 test-emulators: $(STAMP) ## the same protocol tests against Google's Pub/Sub emulator and local-bigquery
 	PYTHON="$(BIN)/python" tests/emulators/run
 
-check: $(STAMP)
+check: $(STAMP) check-terraform
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or from TF_REATTACH_PROVIDERS
+	$(BIN)/python -m pytest -m terraform
+
+terraform: $(STAMP) ## tests/data/terraform.json anew: what Terraform plans for both functions
+	$(BIN)/python -m tests.tools.build_terraform
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench

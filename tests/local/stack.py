@@ -136,8 +136,11 @@ class Stack:
 
     def function(self, target: str, *, log: int | None = None) -> Function:
         """Start `receive` or `deliver`, stopped with the stack; *log* is a file descriptor for its console log."""
-        port = self._ports.get(target) or free_port()
-        function = Function(target, port, self.environ(), log=log)
+        return self.start(target, self.environ(), port=self._ports.get(target) or free_port(), log=log)
+
+    def start(self, target: str, environ: Mapping[str, str], *, port: int, log: int | None = None) -> Function:
+        """Start `receive` or `deliver` with an environment of its own, stopped with the stack."""
+        function = Function(target, port, environ, log=log)
         self._exits.callback(function.stop)
         function.wait()
         return function

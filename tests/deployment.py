@@ -1,0 +1,96 @@
+"""Both functions exactly as Terraform configures them, in processes of their own beside the stand-ins."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import requests
+
+from tests import terraform
+from tests.local.graph_api import App
+from tests.local.stack import ACCOUNT, APP_SECRET, KEY, OTHER_TOKEN, ROOT, TOKEN, Function, Stack, free_port
+
+_PUSHED: Final = 30.0
+#: A token of an app that asks for no proof: the defaults know no app secret.
+_PLAIN_TOKEN: Final = "token-of-meta"
+#: The values of secrets, by the part of the name that tells what they are for.
+_VALUES: Final[Mapping[str, str]] = {
+    "token-meta": _PLAIN_TOKEN,
+    "token-acme": TOKEN,
+    "token-globex": OTHER_TOKEN,
+    "app-secret-acme": APP_SECRET,
+    "key-sgtm": KEY,
+    "key-batch": "key-of-batch",
+    "identity": "token-of-identity",
+    "event-enhancement": "key-of-event-enhancement",
+}
+_SECRET: Final = re.compile(r"(projects/[^/]+/secrets/[a-z]+-[a-z]+-([^/]+))/versions/([^/\"]+)")
+
+
+class Deployment:
+    """
+    What `terraform apply` makes, on loopback.
+
+    The environments are Terraform's own; all that is added are the addresses of the stand-ins, of which Meta's has its
+    place in the document.
+    """
+
+    def __init__(self, stack: Stack, run: str) -> None:
+        self.stack = stack
+        self._functions = terraform.rendering()[run]
+        self.document: dict[str, Any] = json.loads(self._functions["deliver"]["environment"]["RELAY_CONFIG"])
+        self._fill()
+        self.receive = self._start("receive")
+        self.deliver = self._start("deliver")
+        self._subscribe()
+
+    def _fill(self) -> None:
+        self.stack.graph.tokens[_PLAIN_TOKEN] = App(None, {ACCOUNT})
+        for name, purpose, version in _SECRET.findall(json.dumps(self.document)):
+            for _ in range(int(version) if version.isdecimal() else 1):
+                self.stack.secrets.set(name, _VALUES[purpose])
+        for topic in (*self.document["queue"].values(), self.document["segments"]["topic"]):
+            self.stack.pubsub.add_topic(topic)
+        table = self.document["delivery_log"]
+        self.stack.bigquery.add_table(table, json.loads((ROOT / "lib" / "delivery_log.json").read_text()))
+
+    def _start(self, target: str) -> Function:
+        environment = self._functions[target]["environment"]
+        document = json.loads(environment["RELAY_CONFIG"])
+        document["graph_api"] = {**document.get("graph_api", {}), "url": self.stack.graph.url}
+        return self.stack.start(
+            target, {**self.stack.environ(), **environment, "RELAY_CONFIG": json.dumps(document)}, port=free_port()
+        )
+
+    def _subscribe(self) -> None:
+        queue = self.document["queue"]
+        self.stack.pubsub.add_subscription(
+            queue["topic"].replace("/topics/", "/subscriptions/"),
+            queue["topic"],
+            push_endpoint=f"{self.deliver.url}/{queue['topic']}",
+            dead_letter_topic=queue["dead_letter_topic"],
+            max_delivery_attempts=100,
+            minimum_backoff_s=10,
+            maximum_backoff_s=600,
+        )
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request to `receive`; return its answer."""
+        answer = requests.post(
+            f"{self.receive.url}{path}", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=_PUSHED
+        )
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def publish(self, body: Mapping[str, Any], kind: str) -> None:
+        """Publish a message, and wait until it is done with."""
+        self.stack.pubsub.publish(self.document["queue"]["topic"], orjson.dumps(body), attributes={"type": kind})
+        assert self.stack.pubsub.wait_idle(_PUSHED)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the delivery log."""
+        return self.stack.bigquery.rows(self.document["delivery_log"])

@@ -1,0 +1,123 @@
+"""Terraform and the code, held together: what one writes the other reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+import pytest
+
+from lib.config import Config, Connection, parse_config
+from tests import terraform
+from tests.deployment import Deployment
+from tests.functions import GRANTED, add
+from tests.local.stack import DATASET, ROOT, Stack
+
+RUNS: Final = ("defaults", "everything")
+FUNCTIONS: Final = ("receive", "deliver")
+
+
+def environment(run: str, function: str) -> dict[str, str]:
+    found: dict[str, str] = terraform.rendering()[run][function]["environment"]
+    return found
+
+
+def config(run: str) -> Config:
+    return parse_config(environment(run, "deliver")["RELAY_CONFIG"])
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_document_is_one_that_the_code_takes(run: str) -> None:
+    assert config(run).connections
+    assert environment(run, "receive")["RELAY_CONFIG"] == environment(run, "deliver")["RELAY_CONFIG"]
+
+
+#: What each part of the document is when nobody says anything, and what it is with every variable set.
+def defaults_of(value: object) -> dict[str, object]:
+    return {one.name: getattr(value, one.name) for one in fields(value)}  # type: ignore[arg-type]
+
+
+def test_every_setting_of_the_code_can_be_set_by_a_variable() -> None:
+    plain, full = config("defaults"), config("everything")
+    pairs: list[tuple[Any, Any]] = [
+        (plain, full),
+        (plain.connections["meta"], full.connections["acme"]),
+        (plain.graph_api, full.graph_api),
+        (plain.consent, full.consent),
+    ]
+    same = [
+        f"{type(one).__name__}.{name}"
+        for one, other in pairs
+        for name, value in defaults_of(one).items()
+        if value == defaults_of(other)[name]
+    ]
+    # The names of what both runs have are the same by nature.
+    assert same == ["Config.delivery_log", "Config.queue"]
+
+
+def test_every_variable_of_a_connection_is_a_setting_of_the_code() -> None:
+    known = {one.name for one in fields(Connection)} - {"name"}
+    (text,) = re.findall(r'variable "connections" \{\s+type = map\(object\(\{(.*?)\n  \}\)\)', variables(), re.DOTALL)
+    stated = set(re.findall(r"^ {4,6}(\w+)\s*=", text, re.MULTILINE))
+    assert stated - {"normalization", "token_version"} == known - {"access_token"}
+
+
+def variables() -> str:
+    return (terraform.FOLDER / "variables.tf").read_text(encoding="utf-8")
+
+
+def test_both_sides_know_the_same_environment() -> None:
+    code = (ROOT / "lib" / "bootstrap.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'environ\.get\("(\w+)"', code))
+    assert {"RELAY_CONFIG", "THREADS", "GOOGLE_CLOUD_PROJECT"} <= read
+    for run in RUNS:
+        for function in FUNCTIONS:
+            # What is read beyond that is the address of a stand-in.
+            rest = read - environment(run, function).keys()
+            assert environment(run, function).keys() <= read
+            assert all(name.endswith(("_EMULATOR_HOST", "_ENDPOINT")) for name in rest)
+
+
+def test_the_runtime_is_one_that_the_code_runs_on() -> None:
+    assert {one["runtime"] for run in terraform.rendering().values() for one in run.values()} == {"python313"}
+
+
+@pytest.fixture(params=RUNS, scope="module")
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    with Stack() as stack:
+        yield Deployment(stack, request.param)
+        assert stack.graph.violations == []
+
+
+EVENT: Final = {
+    "destinations": [{"dataset_id": DATASET}],
+    "consent": GRANTED,
+    "event": {
+        "event_name": "Lead",
+        "action_source": "system_generated",
+        "user_data": {"em": "ada@example.com"},
+    },
+}
+
+
+def test_both_functions_deliver_as_terraform_configures_them(deployment: Deployment) -> None:
+    assert deployment.post("/audiences", add())["outcome"] == "delivered"
+    assert deployment.post("/events", EVENT)["outcome"] == "delivered"
+    assert deployment.post("/audiences", add(optimistic=True))["outcome"] == "queued"
+    deployment.publish(add("1002"), "audiences")
+    deployment.publish(EVENT, "events")
+    outcomes = [(row["caller"], row["kind"], row["outcome"]) for row in deployment.rows()]
+    caller = "iam" if deployment.document["callers"] == "iam" else "sgtm"
+    assert sorted(outcomes) == sorted(
+        [
+            (caller, "audiences", "delivered"),
+            (caller, "events", "delivered"),
+            (caller, "audiences", "queued"),
+            (caller, "audiences", "delivered"),
+            ("pubsub", "audiences", "delivered"),
+            ("pubsub", "events", "delivered"),
+        ]
+    )
+    assert deployment.stack.pubsub.messages(deployment.document["queue"]["dead_letter_topic"]) == []
