@@ -23,6 +23,7 @@ from lib.errors import ConfigurationError
 if TYPE_CHECKING:
     from lib.delivery_log import DeliveryLog
     from lib.handlers import Relay
+    from lib.health_log import HealthLog
     from lib.ports import Reply
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
         secrets=secrets,
         clock=clock,
         chance=chance,
+        health_log=_health_log(config, environ),
     )
 
 
@@ -139,6 +141,16 @@ def _delivery_log(config: Config, environ: Mapping[str, str]) -> DeliveryLog:
     if config.delivery_log is None:
         return ConsoleDeliveryLog()
     return BigQueryDeliveryLog(cache(lambda: _bigquery_client(environ)), config.delivery_log)
+
+
+def _health_log(config: Config, environ: Mapping[str, str]) -> HealthLog:
+    from lib.delivery_log import BigQueryDeliveryLog  # noqa: PLC0415
+    from lib.health_log import HealthLog  # noqa: PLC0415
+
+    if config.health_log is None:
+        return HealthLog()
+    client = cache(lambda: _bigquery_client(environ))
+    return HealthLog(BigQueryDeliveryLog(client, config.health_log, name="health"))
 
 
 # The official clients weigh 150 to 240 ms at import, which no cold start should pay that does not need them.

@@ -105,6 +105,8 @@ class Config:
 
     Args:
         callers: None means that Cloud Run's IAM does the checking.
+        delivery_log: Table of outcomes, `project.dataset.table`; None for the console log alone.
+        health_log: Table of what the health checks find; None for the console log alone.
         event_enhancement_key: Names the secret that signs `_gtmeec` cookies; None leaves them alone.
     """
 
@@ -115,6 +117,7 @@ class Config:
     consent: ConsentSettings = field(default_factory=ConsentSettings)
     minimum_identifiers: tuple[tuple[str, ...], ...] = MINIMUM_IDENTIFIERS
     delivery_log: str | None = None
+    health_log: str | None = None
     log_level: str = "INFO"
     queue: QueueSettings | None = None
     event_enhancement_key: str | None = None
@@ -235,6 +238,8 @@ _SECRET = r"projects/[^/\s]+/secrets/[^/\s]+/versions/(latest|\d+)|env:[A-Za-z_]
 _SECRET_WORDS = "a secret's name (projects/…/secrets/…/versions/…, or env:NAME), never the secret itself"  # noqa: S105 - as above
 _TOPIC = r"projects/[^/\s]+/topics/[^/\s]+"
 _TOPIC_WORDS = "projects/…/topics/…"
+_TABLE = r"[^.\s]+\.[^.\s]+\.[^.\s]+"
+_TABLE_WORDS = "project.dataset.table"
 _ID_WORDS = "letters, digits and _, at most 64"
 
 
@@ -255,7 +260,8 @@ def _config(root: _Object) -> Config | None:
         graph_api=_graph_api(root.object("graph_api")),
         consent=_consent(root.object("consent")),
         minimum_identifiers=_minimum_identifiers(root),
-        delivery_log=root.text("delivery_log", r"[^.\s]+\.[^.\s]+\.[^.\s]+", "project.dataset.table"),
+        delivery_log=root.text("delivery_log", _TABLE, _TABLE_WORDS),
+        health_log=root.text("health_log", _TABLE, _TABLE_WORDS),
         log_level=root.choice("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")) or "INFO",
         queue=queue,
         event_enhancement_key=_event_enhancement(root.object("event_enhancement")),

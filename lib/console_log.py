@@ -20,7 +20,7 @@ import orjson
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 #: What `extra=` may carry: values of ours, made for the log.
-_EXTRA = ("delivery", "error", "debug")
+_EXTRA = ("delivery", "error", "debug", "health")
 
 
 class JSONFormatter(logging.Formatter):
@@ -100,5 +100,6 @@ def configure(level: str, stream: TextIO, *, project: str | None = None) -> None
     package.handlers[:] = [handler]
     package.setLevel(level)
     package.propagate = False
-    # Rows of the delivery log are no talk: without a table they are all that tells what became of a request.
-    logging.getLogger("lib.delivery_log").setLevel(min(package.level, logging.INFO))
+    # Rows of the two logs are no talk: without a table they are all that tells what became of a request or a check.
+    for name in ("lib.delivery_log", "lib.health_log"):
+        logging.getLogger(name).setLevel(min(package.level, logging.INFO))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 
@@ -66,11 +66,15 @@ class BigQueryDeliveryLog:
     Args:
         client: Makes the official client, on first use.
         table: `project.dataset.table`.
+        name: What stands in the console log, as words and as the key, where a row is not taken.
     """
 
-    def __init__(self, client: Callable[[], Any], table: str) -> None:
+    def __init__(
+        self, client: Callable[[], Any], table: str, *, name: Literal["delivery", "health"] = "delivery"
+    ) -> None:
         self._client = client
         self._table = table
+        self._name = name
 
     def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = INSERT_TIMEOUT_S) -> None:
         """Insert *rows*; those that BigQuery does not take go to the console at ERROR."""
@@ -94,4 +98,4 @@ class BigQueryDeliveryLog:
 
     def _fall_back(self, rows: Sequence[Mapping[str, object]], why: str) -> None:
         for one in rows:
-            logger.error("delivery log: BigQuery did not take a row (%s)", why, extra={"delivery": one})
+            logger.error("%s log: BigQuery did not take a row (%s)", self._name, why, extra={self._name: one})

@@ -21,6 +21,7 @@ from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
 from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
 from lib.graph_request import GraphRequest, Requests, parse_requests
+from lib.health_log import HealthLog
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
 from lib.relay_request import parse_json
@@ -94,6 +95,7 @@ class Relay:
     secrets: Secrets
     clock: Clock
     chance: Chance
+    health_log: HealthLog = field(default_factory=HealthLog)
 
     def receive(self, request: HTTPRequest) -> HTTPAnswer:
         """Answer an HTTP request."""
@@ -219,6 +221,8 @@ class Relay:
                 attempt=message.attempt,
                 published=message.published,
             )
+            if kind == "health":
+                return self._check_health(origin)
             if kind == "requests":
                 return self._deliver_requests(body, origin)
             answer, sending = self._flow(kind, bury=self.outside.queue is not None).run(
@@ -236,6 +240,14 @@ class Relay:
         shown = answer.shown(trace_id, now=self.clock.now(), elapsed_ms=self._since(started))
         self._log_answer(answer, shown, sending)
         return not sending.waiting
+
+    def _check_health(self, origin: Origin) -> bool:
+        """Make a round of checks: what it finds is its outcome, so that the message is done with."""
+        # For the Scheduler's message alone, some times a day.
+        from lib.health_flow import HealthFlow  # noqa: PLC0415
+
+        HealthFlow(outside=self.outside, health_log=self.health_log).run(origin)
+        return True
 
     def _deliver_requests(self, body: Mapping[str, Any], origin: Origin) -> bool:
         """Make the calls of a message of ours; those that fail alone go back, and stay if all of them do."""
@@ -440,6 +452,6 @@ _OF_SEGMENTS: Final = frozenset({"user_enters_segment", "user_leaves_segment"})
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:
     """Return the type of a message: its attribute says it, or its shape does."""
     kind = attributes.get("type") or next((kind for key, kind in _SHAPES.items() if key in body), "")
-    if kind not in {"audiences", "events", "requests"} or body.get("event_name") in _OF_SEGMENTS:
+    if kind not in {"audiences", "events", "requests", "health"} or body.get("event_name") in _OF_SEGMENTS:
         raise InvalidRequestError("a type of message that is not known", field="type")
     return kind

@@ -63,6 +63,12 @@ class TestParts:
         assert isinstance(outside.queue, PubSubQueue)
         assert isinstance(outside.delivery_log, BigQueryDeliveryLog)
 
+    def test_the_health_log_has_a_table_where_one_is_named(self) -> None:
+        assert bootstrap.build(environ()).health_log.table is None
+        assert isinstance(
+            bootstrap.build(environ({**CONFIG, "health_log": "p.d.t"})).health_log.table, BigQueryDeliveryLog
+        )
+
     @pytest.mark.parametrize("stated", ["x", "0", "-1", "1.5"])
     def test_threads_that_are_no_number(self, stated: str) -> None:
         with pytest.raises(ConfigurationError, match="THREADS"):

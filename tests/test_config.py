@@ -75,6 +75,7 @@ EXAMPLE: Final[Mapping[str, Any]] = {
     },
     "sources": {"vip": {"bigquery": {"table": "p.crm.vip"}}},
     "delivery_log": "p.meta_relay.delivery_log",
+    "health_log": "p.meta_relay.health_log",
     "log_level": "INFO",
     "queue": {"topic": "projects/p/topics/meta-relay", "dead_letter_topic": "projects/p/topics/meta-relay-dead"},
 }
@@ -133,6 +134,7 @@ class TestSound:
             consent=ConsentSettings(),
             minimum_identifiers=MINIMUM_IDENTIFIERS,
             delivery_log="p.meta_relay.delivery_log",
+            health_log="p.meta_relay.health_log",
             log_level="INFO",
             queue=QueueSettings(
                 topic="projects/p/topics/meta-relay", dead_letter_topic="projects/p/topics/meta-relay-dead"
@@ -305,6 +307,7 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"sources": []}, "sources must be an object"),
     ({"delivery_log": "meta_relay.delivery_log"}, "delivery_log must be project.dataset.table"),
     ({"delivery_log": {"table": "p.d.t"}}, "delivery_log must be project.dataset.table"),
+    ({"health_log": "health_log"}, "health_log must be project.dataset.table"),
     ({"log_level": "TRACE"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
     ({"log_level": "info"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
     ({"queue": {"topic": "projects/p/topics/t"}}, "queue.dead_letter_topic is missing"),

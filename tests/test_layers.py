@@ -18,11 +18,11 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push audience_flow event_flow admission sending outcomes",
-    "edge": "graph_api delivery_log secret_manager queue transport ports config console_log",
+    "flow": "handlers push audience_flow event_flow health_flow admission sending outcomes",
+    "edge": "graph_api graph_reads delivery_log health_log secret_manager queue transport ports config console_log",
     # The line: below, no network, clock, environment or randomness.
-    "build": "audiences graph_request cells events user_data click_ids custom_data app_data action_sources event_names "
-    "event_times event_values faults money personal",
+    "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
+    "action_sources event_names event_times event_values faults money personal",
     "parse": "relay_request large_body event_request products common_event people",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "

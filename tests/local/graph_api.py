@@ -230,6 +230,7 @@ class GraphAPI:
         self._keep_bodies = keep_bodies
         self._keep_members = keep_members
         self._lock = threading.RLock()
+        self._expired: dict[str, App] = {}
         self._accounts: dict[str, Account] = {}
         self._audiences: dict[str, Audience] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -297,7 +298,8 @@ class GraphAPI:
     def expire(self, token: str) -> None:
         """Let *token* be refused from now on."""
         with self._lock:
-            self.tokens.pop(token, None)
+            if app := self.tokens.pop(token, None):
+                self._expired[token] = app
 
     def refuse_terms(self, account: str) -> None:
         """Answer 200/1870090 until the terms are accepted."""
@@ -462,7 +464,7 @@ class GraphAPI:
         _check_version(version, request.path)
         if path == [DEBUG_TOKEN]:
             with self._lock:
-                return graph_health.debug_token(request, self.tokens, self.health)
+                return graph_health.debug_token(request, self.tokens, self._expired, self.health)
         app = self._authenticate(request)
         if request.method != "GET" and (unknown := {key for key, _ in request.query} - {"appsecret_proof"}):
             raise InvalidParameterError(f"(#100) Unexpected query parameter: {', '.join(sorted(unknown))}")
@@ -488,7 +490,8 @@ class GraphAPI:
         """Return which of the tables of routes the first part of a path belongs to."""
         if path and re.fullmatch(r"act_\d+", path[0]):
             return "act"
-        return "dataset" if path and path[0] in self._datasets and path[1:] != ["events"] else "node"
+        is_dataset = bool(path) and path[0] in self._datasets and path[1:] != ["events"]
+        return "dataset" if is_dataset or path[1:] == ["dataset_quality"] else "node"
 
     def _authenticate(self, request: Request) -> App:
         """Accept a token in the Authorization header only; a wrong one is 401 with code 190 (E-graph)."""

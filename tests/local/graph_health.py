@@ -102,9 +102,11 @@ def _quality(event_name: str, score: float, coverage: float, goal: float, freque
     }
 
 
-def debug_token(request: Request, apps: Mapping[str, Any], health: Health) -> dict[str, Any]:
+def debug_token(
+    request: Request, apps: Mapping[str, Any], expired: Mapping[str, Any], health: Health
+) -> dict[str, Any]:
     """
-    Tell what a token is; *apps* are those of the good tokens.
+    Tell what a token is; *apps* are those of the good tokens and of the *expired* ones.
 
     "The access_token and input_token can be associated with different users but must be associated with the same app."
     """
@@ -112,7 +114,8 @@ def debug_token(request: Request, apps: Mapping[str, Any], health: Health) -> di
     if not checked:
         raise InvalidParameterError("(#100) You must provide an input token")
     caller = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if caller not in {f"{app.app_id}|{app.app_secret}" for app in apps.values() if app.app_id and app.app_secret}:
+    known = [app for app in [*apps.values(), *expired.values()] if app.app_id and app.app_secret]
+    if caller not in {f"{app.app_id}|{app.app_secret}" for app in known}:
         raise RefusedError(190, "Invalid OAuth access token signature.", None, HTTPStatus.BAD_REQUEST)
     app_id = caller.partition("|")[0]
     app = apps.get(checked)

@@ -27,6 +27,7 @@ TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay"
 DEAD_LETTER_TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay-dead"
 SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/meta-relay"
 TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
+HEALTH_TABLE: Final = f"{PROJECT}.meta_relay.health_log"
 TOKEN: Final = "token-of-acme"
 APP_SECRET: Final = "app-secret-of-acme"
 APP_ID: Final = "5001"
@@ -75,6 +76,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
             }
         },
         "delivery_log": TABLE,
+        "health_log": HEALTH_TABLE,
         "queue": {"topic": TOPIC, "dead_letter_topic": DEAD_LETTER_TOPIC},
     }
 
@@ -116,7 +118,8 @@ class Stack:
         self.secrets.set(secret("meta-app-secret-acme"), APP_SECRET)
         self.secrets.set(secret("meta-token-globex"), OTHER_TOKEN)
         self.secrets.set(secret("relay-key-sgtm"), KEY)
-        self.bigquery.add_table(TABLE, json.loads((ROOT / "lib" / "delivery_log.json").read_text()))
+        for table, schema in ((TABLE, "delivery_log.json"), (HEALTH_TABLE, "health_log.json")):
+            self.bigquery.add_table(table, json.loads((ROOT / "lib" / schema).read_text()))
         self.pubsub.add_topic(TOPIC)
         self.pubsub.add_topic(DEAD_LETTER_TOPIC)
         return self
