@@ -92,10 +92,11 @@ class ConsentSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """Topics by their full names."""
+    """Topics by their full names; *dead_letter_subscription* is where the command `replay` finds dead letters."""
 
     topic: str
     dead_letter_topic: str
+    dead_letter_subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +239,8 @@ _SECRET = r"projects/[^/\s]+/secrets/[^/\s]+/versions/(latest|\d+)|env:[A-Za-z_]
 _SECRET_WORDS = "a secret's name (projects/…/secrets/…/versions/…, or env:NAME), never the secret itself"  # noqa: S105 - as above
 _TOPIC = r"projects/[^/\s]+/topics/[^/\s]+"
 _TOPIC_WORDS = "projects/…/topics/…"
+_SUBSCRIPTION = r"projects/[^/\s]+/subscriptions/[^/\s]+"
+_SUBSCRIPTION_WORDS = "projects/…/subscriptions/…"
 _TABLE = r"[^.\s]+\.[^.\s]+\.[^.\s]+"
 _TABLE_WORDS = "project.dataset.table"
 _ID_WORDS = "letters, digits and _, at most 64"
@@ -403,6 +406,7 @@ def _queue(part: _Object) -> QueueSettings:
     queue = QueueSettings(
         topic=part.text("topic", _TOPIC, _TOPIC_WORDS, required=True) or "",
         dead_letter_topic=part.text("dead_letter_topic", _TOPIC, _TOPIC_WORDS, required=True) or "",
+        dead_letter_subscription=part.text("dead_letter_subscription", _SUBSCRIPTION, _SUBSCRIPTION_WORDS),
     )
     part.end()
     return queue

@@ -5,6 +5,7 @@ locals {
 
   logs = {
     delivery_log = { clustering = ["kind", "outcome"], description = "One row for each call and outcome." }
+    health_log   = { clustering = ["kind", "status"], description = "One row for each thing that a health check has looked at." }
   }
   table_ids = { for name in keys(local.logs) : name => "${var.project_id}.${local.dataset}.${name}" }
 }

@@ -10,8 +10,13 @@ locals {
       # By way of JSON, since a condition's two results must be of one type.
       callers      = jsondecode(var.callers == null ? "\"iam\"" : jsonencode(local.callers))
       delivery_log = local.table_ids.delivery_log
+      health_log   = local.table_ids.health_log
       log_level    = var.log_level
-      queue        = { topic = local.topic_ids.queue, dead_letter_topic = local.topic_ids.dead }
+      queue = {
+        topic                    = local.topic_ids.queue
+        dead_letter_topic        = local.topic_ids.dead
+        dead_letter_subscription = local.subscription_ids.dead
+      }
       segments = merge(
         { for key, value in var.segments : key => value if value != null },
         { topic = local.topic_ids.changes, subscription = local.subscription_ids.changes },

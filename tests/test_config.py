@@ -77,7 +77,11 @@ EXAMPLE: Final[Mapping[str, Any]] = {
     "delivery_log": "p.meta_relay.delivery_log",
     "health_log": "p.meta_relay.health_log",
     "log_level": "INFO",
-    "queue": {"topic": "projects/p/topics/meta-relay", "dead_letter_topic": "projects/p/topics/meta-relay-dead"},
+    "queue": {
+        "topic": "projects/p/topics/meta-relay",
+        "dead_letter_topic": "projects/p/topics/meta-relay-dead",
+        "dead_letter_subscription": "projects/p/subscriptions/meta-relay-dead",
+    },
 }
 ACME: Final = {"access_token": "env:TOKEN"}
 #: The smallest document that is sound.
@@ -137,7 +141,9 @@ class TestSound:
             health_log="p.meta_relay.health_log",
             log_level="INFO",
             queue=QueueSettings(
-                topic="projects/p/topics/meta-relay", dead_letter_topic="projects/p/topics/meta-relay-dead"
+                topic="projects/p/topics/meta-relay",
+                dead_letter_topic="projects/p/topics/meta-relay-dead",
+                dead_letter_subscription="projects/p/subscriptions/meta-relay-dead",
             ),
         )
 
@@ -311,6 +317,16 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"log_level": "TRACE"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
     ({"log_level": "info"}, "log_level must be one of DEBUG, INFO, WARNING, ERROR"),
     ({"queue": {"topic": "projects/p/topics/t"}}, "queue.dead_letter_topic is missing"),
+    (
+        {
+            "queue": {
+                "topic": "projects/p/topics/t",
+                "dead_letter_topic": "projects/p/topics/d",
+                "dead_letter_subscription": "projects/p/topics/d",
+            }
+        },
+        "queue.dead_letter_subscription must be projects/…/subscriptions/…",
+    ),
     ({"queue": {"topic": "t", "dead_letter_topic": "projects/p/topics/d"}}, "queue.topic must be projects/…/topics/…"),
     ({"queue": []}, "queue must be an object"),
 ]

@@ -54,7 +54,7 @@ def test_every_setting_of_the_code_can_be_set_by_a_variable() -> None:
         if value == defaults_of(other)[name]
     ]
     # The names of what both runs have are the same by nature.
-    assert same == ["Config.delivery_log", "Config.queue"]
+    assert same == ["Config.delivery_log", "Config.health_log", "Config.queue"]
 
 
 def test_every_variable_of_a_connection_is_a_setting_of_the_code() -> None:
