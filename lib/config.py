@@ -100,6 +100,33 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Where the members of a segment are read from: exactly one of *table*, *query* and *uri*.
+
+    Args:
+        table: `project.dataset.table` in BigQuery.
+        query: GoogleSQL whose rows are the members.
+        uri: `gs://bucket/object`, with a member a line; `*` in it stands for any text, and gzip is recognised.
+        format: Of the file.
+        row_id: The column that names a row, so that a rejected one can be found again.
+        schedule: When it is read by itself, in cron's words; Terraform makes a Scheduler job of it.
+        segment: Id and name of the segment that it holds, where it is read by itself.
+        change: What is then done with it.
+    """
+
+    name: str
+    table: str | None = None
+    query: str | None = None
+    uri: str | None = None
+    format: Literal["ndjson", "csv"] = "ndjson"
+    row_id: str | None = None
+    schedule: str | None = None
+    segment: Mapping[str, str] | None = None
+    change: Literal["sync", "mirror", "replace"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """
     The document as values.
@@ -122,6 +149,7 @@ class Config:
     log_level: str = "INFO"
     queue: QueueSettings | None = None
     event_enhancement_key: str | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 def parse_config(text: str | bytes) -> Config:
@@ -268,8 +296,9 @@ def _config(root: _Object) -> Config | None:
         log_level=root.choice("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")) or "INFO",
         queue=queue,
         event_enhancement_key=_event_enhancement(root.object("event_enhancement")),
+        sources={name: _source(name, one) for name, one in root.objects("sources").items()},
     )
-    for key in ("identity", "segments", "sources"):
+    for key in ("identity", "segments"):
         _later(root, key)
     root.end()
     return config
@@ -279,7 +308,6 @@ def _config(root: _Object) -> Config | None:
 _LATER: Final[Mapping[str, frozenset[str] | None]] = {
     "identity": frozenset({"endpoint", "access_token", "timeout_ms", "firestore"}),
     "segments": frozenset({"prefix", "mapping", "mappings", "max_shrink", "topic", "subscription", "on_deleted"}),
-    "sources": None,
 }
 
 
@@ -410,3 +438,57 @@ def _queue(part: _Object) -> QueueSettings:
     )
     part.end()
     return queue
+
+
+#: What is read of a source, and as what.
+_SOURCE_FORMATS: Final = ("ndjson", "csv")
+_SOURCE_CHANGES: Final = ("sync", "mirror", "replace")
+
+
+def _source(name: str, part: _Object) -> Source:
+    if not ID.fullmatch(name.replace("-", "_")):
+        part.problem("", f"must have a name of {_ID_WORDS} (and -)")
+    if ("bigquery" in part) == ("bucket" in part):
+        part.problem("", "must have one of bigquery and bucket")
+    bigquery, bucket = part.object("bigquery"), part.object("bucket")
+    table = bigquery.text("table", r"[\w-]+\.[\w-]+\.[\w$-]+", "project.dataset.table")
+    query = bigquery.text("query", r"(?s).*\S.*", "a query")
+    if "bigquery" in part and ("table" in bigquery) == ("query" in bigquery):
+        bigquery.problem("", "must have one of table and query")
+    has_bucket = "bucket" in part
+    uri = bucket.text("uri", r"gs://[^/\s*]+/[^\x00-\x1f]+", "gs://bucket/object", required=has_bucket)
+    file_format = bucket.choice("format", _SOURCE_FORMATS)
+    source = Source(
+        name=name,
+        table=table,
+        query=query,
+        uri=uri,
+        format="csv" if file_format == "csv" else "ndjson",
+        row_id=part.text("row_id", r"[A-Za-z_]\w{0,127}", "a column's name"),
+        schedule=part.text("schedule", r"\S+(\s+\S+){4}", "five fields, as cron has them"),
+        segment=_segment(part.object("segment")) if "segment" in part else None,
+        change=_change(part),
+    )
+    if source.schedule and not (source.segment and source.change):
+        part.problem("schedule", "needs a segment and a change")
+    for one in (bigquery, bucket, part):
+        one.end()
+    return source
+
+
+def _segment(part: _Object) -> Mapping[str, str]:
+    text = r"[^\x00-\x1f\x7f]{1,128}"
+    segment = {key: part.text(key, text, "a text of at most 128 characters", required=key == "id") for key in _SEGMENT}
+    part.end()
+    return {key: value for key, value in segment.items() if value is not None}
+
+
+_SEGMENT: Final = ("id", "name")
+
+
+def _change(part: _Object) -> Literal["sync", "mirror", "replace"] | None:
+    part.choice("change", _SOURCE_CHANGES)
+    match part.take("change"):
+        case "sync" | "mirror" | "replace" as change:
+            return change
+    return None

@@ -8,6 +8,7 @@ RelayError
   ForbiddenError                 403  a connection, action or lowered consent that this caller may not have
   ConfigurationError             500  the operator's: a secret, a permission, a setting
     SecretUnavailableError       503  Secret Manager does not answer
+    SourceUnavailableError       503  BigQuery or Cloud Storage does not answer
   GraphAPIError                  502  Meta refused, for good
     InvalidAccessTokenError      502  ... until a person renews the token
     MissingPermissionError       502  ... until a person grants or accepts something
@@ -124,6 +125,14 @@ class SecretUnavailableError(ConfigurationError):
     retry = Retry.LATER
     default_process = "authenticate"
     default_scope = "Secret Manager"
+
+
+class SourceUnavailableError(ConfigurationError):
+    """BigQuery or Cloud Storage does not answer, or not now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry = Retry.LATER
+    default_process = "read"
 
 
 class QueueError(RelayError):

@@ -21,6 +21,7 @@ from lib.config import (
     ConsentSettings,
     GraphAPISettings,
     QueueSettings,
+    Source,
     parse_config,
 )
 from lib.errors import ConfigurationError
@@ -145,7 +146,26 @@ class TestSound:
                 dead_letter_topic="projects/p/topics/meta-relay-dead",
                 dead_letter_subscription="projects/p/subscriptions/meta-relay-dead",
             ),
+            sources={"vip": Source(name="vip", table="p.crm.vip")},
         )
+
+    def test_every_key_of_a_source(self) -> None:
+        scheduled = {"schedule": "0 3 * * *", "segment": {"id": "44A23B49", "name": "VIP"}, "change": "mirror"}
+        stated = {
+            "query": {"bigquery": {"query": "SELECT *\nFROM `p.crm.vip`"}, "row_id": "customer_id", **scheduled},
+            "file": {"bucket": {"uri": "gs://crm/vip-*.csv.gz", "format": "csv"}},
+        }
+        assert parse({**SMALLEST, "sources": stated}).sources == {
+            "query": Source(
+                name="query",
+                query="SELECT *\nFROM `p.crm.vip`",
+                row_id="customer_id",
+                schedule="0 3 * * *",
+                segment={"id": "44A23B49", "name": "VIP"},
+                change="mirror",
+            ),
+            "file": Source(name="file", uri="gs://crm/vip-*.csv.gz", format="csv"),
+        }
 
     def test_everything_but_connections_and_callers_has_a_default(self) -> None:
         config = parse(SMALLEST)
@@ -263,6 +283,8 @@ class TestSound:
         assert parse_config(orjson.dumps(EXAMPLE).decode()) == parse(EXAMPLE)
 
 
+#: A source that is sound.
+TABLE: Final[Mapping[str, Any]] = {"bigquery": {"table": "p.crm.vip"}}
 _URL_WORDS: Final = "graph_api.url must be https://host, or http:// on this machine"
 _KEYS_WORDS: Final = "minimum_identifiers must be a list of lists of audience keys that name a person"
 #: A document of these keys beside the smallest -> what the one line says.
@@ -311,6 +333,29 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"identity": 5}, "identity must be an object"),
     ({"segments": {"prefx": "CA_"}}, "segments.prefx is not known"),
     ({"sources": []}, "sources must be an object"),
+    *[
+        ({"sources": {"vip": source}}, f"sources.vip{problem}")
+        for source, problem in (
+            ({}, " must have one of bigquery and bucket"),
+            ({"bigquery": {"table": "p.d.t"}, "bucket": {"uri": "gs://b/o"}}, " must have one of bigquery and bucket"),
+            ({"bigquery": {}}, ".bigquery must have one of table and query"),
+            ({"bigquery": {"table": "p.d.t", "query": "SELECT 1"}}, ".bigquery must have one of table and query"),
+            ({"bigquery": {"table": "crm.vip"}}, ".bigquery.table must be project.dataset.table"),
+            ({"bigquery": {"table": "p.d.t` WHERE 1"}}, ".bigquery.table must be project.dataset.table"),
+            ({"bigquery": {"query": "  "}}, ".bigquery.query must be a query"),
+            ({"bigquery": {"tabel": "p.d.t", "table": "p.d.t"}}, ".bigquery.tabel is not known"),
+            ({"bucket": {}}, ".bucket.uri is missing"),
+            ({"bucket": {"uri": "s3://b/o"}}, ".bucket.uri must be gs://bucket/object"),
+            ({"bucket": {"uri": "gs://b/o", "format": "xlsx"}}, ".bucket.format must be one of ndjson, csv"),
+            ({**TABLE, "row_id": "a b"}, ".row_id must be a column's name"),
+            ({**TABLE, "schedule": "hourly"}, ".schedule must be five fields, as cron has them"),
+            ({**TABLE, "schedule": "0 3 * * *"}, ".schedule needs a segment and a change"),
+            ({**TABLE, "change": "enter"}, ".change must be one of sync, mirror, replace"),
+            ({**TABLE, "segment": {"name": "VIP"}}, ".segment.id is missing"),
+            ({**TABLE, "segment": {"id": "x" * 129}}, ".segment.id must be a text of at most 128 characters"),
+            ({**TABLE, "every": "hour"}, ".every is not known"),
+        )
+    ],
     ({"delivery_log": "meta_relay.delivery_log"}, "delivery_log must be project.dataset.table"),
     ({"delivery_log": {"table": "p.d.t"}}, "delivery_log must be project.dataset.table"),
     ({"health_log": "health_log"}, "health_log must be project.dataset.table"),

@@ -19,14 +19,15 @@ ROOT: Final = Path(__file__).parents[1]
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
     "flow": "handlers push audience_flow event_flow health_flow admission sending outcomes",
-    "edge": "graph_api graph_reads delivery_log health_log secret_manager queue transport ports config console_log",
+    "edge": "graph_api graph_reads delivery_log health_log secret_manager queue transport ports config console_log "
+    "segment_source table_source file_source",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
     "action_sources event_names event_times event_values faults money personal",
     "parse": "relay_request large_body event_request products common_event people",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
-    "graph_answers version",
+    "graph_answers version cuts",
 }
 BELOW_THE_LINE: Final = ("build", "parse", "gate", "ground")
 LAYER_OF: Final = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}

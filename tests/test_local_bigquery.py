@@ -1,6 +1,8 @@
 """The stand-in for BigQuery, held by the same tests to what local-bigquery does."""
 
 import datetime as dt
+import io
+import json
 import os
 import threading
 import uuid
@@ -202,12 +204,69 @@ class TestAsBigQueryDocuments:
             standin.insert(GOOD)
         assert bigquery_server.rows(standin.table) == []
 
-    def test_queries_are_refused(self, standin: Dataset) -> None:
-        with pytest.raises(exceptions.MethodNotImplemented):
-            standin.client.query("SELECT 1", retry=None, job_retry=None)
-
     def test_nothing_is_left_after_it_is_closed(self) -> None:
         before = set(threading.enumerate())
         with BigQuery() as server:
             assert server.url
         assert set(threading.enumerate()) <= before
+
+
+class TestJobs:
+    def query(self, dataset: Dataset, sql: str, **parameters: str) -> list[dict[str, Any]]:
+        given = [bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in parameters.items()]
+        config = bigquery.QueryJobConfig(query_parameters=given)
+        job = dataset.client.query(sql.replace("TABLE", f"`{dataset.table}`"), job_config=config)
+        return [dict(row) for row in job.result()]
+
+    def test_a_query_counts_groups_and_compares(self, dataset: Dataset) -> None:
+        dataset.insert(*({**GOOD, "row_id": f"r-{number}", "rows_sent": number % 3} for number in range(9)))
+        found = self.query(
+            dataset,
+            "SELECT rows_sent, COUNT(DISTINCT row_id) AS n, MAX(CASE WHEN row_id = @one THEN 1 ELSE 0 END) AS has_one"
+            " FROM TABLE WHERE row_id <> '' GROUP BY rows_sent ORDER BY rows_sent",
+            one="r-4",
+        )
+        assert found == [{"rows_sent": number, "n": 3, "has_one": int(number == 1)} for number in range(3)]
+
+    def test_the_types_of_columns_are_kept(self, dataset: Dataset) -> None:
+        dataset.insert({**GOOD, "last": True, "day": "2026-11-24", "ratio": 0.5, "words": ["a", "b"]})
+        (row,) = self.query(dataset, "SELECT * FROM TABLE")
+        assert (row["last"], row["day"], row["ratio"], row["words"]) == (True, dt.date(2026, 11, 24), 0.5, ["a", "b"])
+        assert row["logged_at"] == dt.datetime(2026, 11, 24, 10, 0, 0, 250_000, tzinfo=dt.UTC)
+
+    def test_rows_are_changed_and_deleted(self, dataset: Dataset) -> None:
+        self.load(dataset, b"load-1", *({**GOOD, "row_id": f"r-{number}"} for number in range(4)))
+        self.query(dataset, "UPDATE TABLE SET rows_sent = 7 WHERE row_id = @one", one="r-1")
+        self.query(dataset, "DELETE FROM TABLE WHERE row_id = @one", one="r-2")
+        rows = sorted((row["row_id"], row["rows_sent"]) for row in dataset.rows())
+        assert rows == [("r-0", None), ("r-1", 7), ("r-3", None)]
+
+    def load(self, dataset: Dataset, name: bytes, *rows: dict[str, Any]) -> Any:
+        data = "\n".join(map(json.dumps, rows)).encode()
+        config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND")
+        job_id = f"{name.decode()}-{dataset.name.partition('.')[2]}"
+        return dataset.client.load_table_from_file(
+            io.BytesIO(data), dataset.table, size=len(data), job_id=job_id, job_config=config
+        ).result()
+
+    def test_the_id_of_a_job_is_taken_for_good(self, dataset: Dataset) -> None:
+        self.load(dataset, b"load", GOOD)
+        with pytest.raises(exceptions.Conflict, match="Already Exists"):
+            self.load(dataset, b"load", GOOD)
+        assert len(dataset.rows()) == 1
+
+    def test_a_load_takes_all_or_nothing(self, standin: Dataset) -> None:
+        with pytest.raises(exceptions.BadRequest):
+            self.load(standin, b"load", GOOD, {"row_id": "r-2"})
+        assert standin.rows() == []
+
+    def test_a_large_load_comes_in_parts(self, standin: Dataset) -> None:
+        data = b"\n".join(json.dumps({**GOOD, "row_id": f"{number:0200}"}).encode() for number in range(50_000))
+        config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON")
+        standin.client.load_table_from_file(io.BytesIO(data), standin.table, job_config=config).result()
+        assert standin.client.get_table(standin.table).num_rows == 50_000
+
+    def test_what_is_no_sql_is_refused_and_takes_no_id(self, standin: Dataset) -> None:
+        for _ in range(2):
+            with pytest.raises(exceptions.BadRequest):
+                standin.client.query("SELEKT 1", job_id="once", job_retry=None)

@@ -1,11 +1,12 @@
 """
 A local stand-in for BigQuery's tables that the official client reaches through BIGQUERY_EMULATOR_HOST.
 
-Datasets, tables, insertAll and tabledata.list, as cloud.google.com/bigquery/docs/reference/rest describes
-them; no queries. A row that comes again with its insertId is kept once; BigQuery forgets ids after about a
-minute, this one does not.
+Datasets, tables, insertAll, tabledata.list, queries and load jobs, as
+cloud.google.com/bigquery/docs/reference/rest describes them; bigquery_sql says which SQL. A row that comes again with
+its insertId is kept once; BigQuery forgets ids after about a minute, this one does not.
 """
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,18 @@ from typing import Any, Final, Self
 
 import orjson
 
+from tests.local.bigquery_jobs import Jobs, Uploads, fail, read_rows, read_upload
+from tests.local.bigquery_sql import execute, tables_of
 from tests.local.bigquery_values import read_row, write_row
 from tests.local.faults import Faults
 from tests.local.google_rest import GoogleError, google_fault
 from tests.local.http_server import HTTPServer, Reply, Request
 
-PREFIX: Final = r"(?:/bigquery/v2)?/projects/(?P<project>[^/]+)/datasets"
+PROJECT: Final = r"(?:/bigquery/v2)?/projects/(?P<project>[^/]+)"
+PREFIX: Final = PROJECT + "/datasets"
+UPLOAD: Final = r"(?:/resumable)?/upload/bigquery/v2/projects/(?P<project>[^/]+)/jobs"
+#: Where the results of queries are kept: "anonymous dataset" (cloud.google.com/bigquery/docs/cached-results).
+ANONYMOUS: Final = "_anonymous"
 DATASET: Final = PREFIX + r"/(?P<dataset>[^/]+)"
 TABLE: Final = DATASET + r"/tables/(?P<table>[^/]+)"
 MAX_REQUEST_BYTES: Final = 10_000_000  # cloud.google.com/bigquery/quotas, "Streaming inserts"
@@ -53,6 +60,9 @@ class BigQuery:
         self._lock = threading.Lock()
         self._datasets: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, Table] = {}
+        self._jobs = Jobs()
+        self._uploads = Uploads()
+        self._serial = itertools.count(1)
         self._server = HTTPServer(self._handle, port=port)
         self._stack = ExitStack()
 
@@ -97,6 +107,8 @@ class BigQuery:
     def _answer(self, request: Request) -> Reply:
         try:
             with self._lock:
+                if matched := re.fullmatch(UPLOAD, request.path):
+                    return self._upload(matched.groupdict(), request)
                 return Reply(200, orjson.dumps(self._route(request)))
         except GoogleError as error:
             return error.reply()
@@ -104,6 +116,8 @@ class BigQuery:
     def _route(self, request: Request) -> dict[str, Any]:
         if request.path.endswith("/data") and request.method == "GET":
             return self._list_rows(_matched(TABLE + "/data", request.path), request)
+        if matched := re.fullmatch(PROJECT + r"/queries/(?P<job>[^/]+)", request.path):
+            return self._query_results(matched.groupdict(), request)
         body = _body(request)
         routes: list[tuple[str, str, Callable[[Names, dict[str, Any]], dict[str, Any]]]] = [
             ("POST", TABLE + "/insertAll", self._insert_all),
@@ -111,6 +125,9 @@ class BigQuery:
             ("GET", TABLE, self._get_table),
             ("POST", PREFIX, self._create_dataset),
             ("GET", DATASET, self._get_dataset),
+            ("DELETE", TABLE, self._delete_table),
+            ("POST", PROJECT + "/jobs", self._begin_job),
+            ("GET", PROJECT + r"/jobs/(?P<job>[^/]+)", self._get_job),
         ]
         for method, pattern, route in routes:
             if method == request.method and (matched := re.fullmatch(pattern, request.path)):
@@ -150,6 +167,91 @@ class BigQuery:
     def _get_table(self, names: Names, _body: dict[str, Any]) -> dict[str, Any]:
         table = self._table(names)
         return {**table.resource, "numRows": str(len(table.rows))}
+
+    def _delete_table(self, names: Names, _body: dict[str, Any]) -> dict[str, Any]:
+        self._table(names)
+        del self._tables[f"{names['project']}.{names['dataset']}.{names['table']}"]
+        return {}
+
+    # Jobs.
+
+    def _get_job(self, names: Names, _body: dict[str, Any]) -> dict[str, Any]:
+        return self._jobs.get(names["project"], names["job"])
+
+    def _begin_job(self, names: Names, body: dict[str, Any]) -> dict[str, Any]:
+        if "query" not in body.get("configuration", {}):
+            raise GoogleError(501, "The stand-in has no such job")
+        job = self._jobs.claim(names["project"], body, next(self._serial))
+        try:
+            self._query(names, job)
+        except GoogleError:
+            self._jobs.forget(job)
+            raise
+        return job
+
+    def _query(self, names: Names, job: dict[str, Any]) -> None:
+        """Run a query into an anonymous table, which nothing changes any more."""
+        query = job["configuration"]["query"]
+        tables = {}
+        for table in tables_of(query["query"]):
+            project, dataset, name = table.split(".")
+            tables[table] = self._table({"project": project, "dataset": dataset, "table": name})
+        columns, rows = execute(query["query"], query.get("queryParameters", []), tables)
+        where = {"project": names["project"], "dataset": ANONYMOUS}
+        self._datasets.setdefault(f"{names['project']}.{ANONYMOUS}", _dataset_resource({}, where))
+        table = f"anon{next(self._serial)}"
+        reference = {"projectId": names["project"], "datasetId": ANONYMOUS, "tableId": table}
+        self._create_table(where, {"tableReference": reference, "schema": {"fields": columns}})
+        self._tables[f"{names['project']}.{ANONYMOUS}.{table}"].rows = rows
+        query["destinationTable"] = reference
+
+    def _query_results(self, names: Names, request: Request) -> dict[str, Any]:
+        job = self._jobs.get(names["project"], names["job"])
+        place = job["configuration"]["query"]["destinationTable"]
+        table = self._table({"project": place["projectId"], "dataset": place["datasetId"], "table": place["tableId"]})
+        count = int(request.parameter("maxResults") or len(table.rows))
+        answer = {
+            "kind": "bigquery#getQueryResultsResponse",
+            "jobReference": job["jobReference"],
+            "jobComplete": True,
+            "schema": {"fields": table.columns},
+            "totalRows": str(len(table.rows)),
+            "rows": [write_row(row, table.columns) for row in table.rows[:count]],
+        }
+        return {**answer, "pageToken": str(count)} if count < len(table.rows) else answer
+
+    def _upload(self, names: Names, request: Request) -> Reply:
+        """Take the data of a load job: at once with the job, or in parts after it."""
+        if request.parameter("uploadType") == "multipart":
+            job, data = read_upload(request.body, request.headers.get("content-type", ""))
+            return Reply(200, orjson.dumps(self._load(names, job, data)))
+        if request.method == "POST":
+            upload = self._uploads.begin(orjson.loads(request.body))
+            return Reply(200, b"", {"Location": f"{self.url}{request.path}?uploadType=resumable&upload_id={upload}"})
+        taken = self._uploads.take(
+            int(request.parameter("upload_id") or 0), request.body, request.headers.get("content-range", "")
+        )
+        if isinstance(taken, int):
+            return Reply(308, b"", {"Range": f"bytes=0-{taken - 1}"})
+        return Reply(200, orjson.dumps(self._load(names, *taken)))
+
+    def _load(self, names: Names, resource: dict[str, Any], data: bytes) -> dict[str, Any]:
+        """Append newline-delimited JSON to a table, all of it or nothing; a table that is not there is made."""
+        job = self._jobs.claim(names["project"], resource, next(self._serial))
+        load = job["configuration"]["load"]
+        place = load["destinationTable"]
+        where = {"project": place["projectId"], "dataset": place["datasetId"], "table": place["tableId"]}
+        if ".".join(where.values()) not in self._tables:
+            self._create_table(where, {"tableReference": place, "schema": load.get("schema", {})})
+        table = self._table(where)
+        rows, problems = read_rows(data, table.columns)
+        if problems:
+            fail(job, "invalid", problems[0])
+        else:
+            if load.get("writeDisposition") == "WRITE_TRUNCATE":
+                table.rows.clear()
+            table.rows += rows
+        return job
 
     def _insert_all(self, names: Names, body: dict[str, Any]) -> dict[str, Any]:
         """
