@@ -98,6 +98,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
         clock=clock,
         chance=chance,
         health_log=_health_log(config, environ),
+        renew_secret=secrets.renew,
     )
 
 
@@ -136,11 +137,11 @@ def _lazy_transport(pool_size: int) -> Callable[..., Reply]:
 
 
 def _delivery_log(config: Config, environ: Mapping[str, str]) -> DeliveryLog:
-    from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog  # noqa: PLC0415
+    from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog, CountedDeliveryLog  # noqa: PLC0415
 
     if config.delivery_log is None:
         return ConsoleDeliveryLog()
-    return BigQueryDeliveryLog(cache(lambda: _bigquery_client(environ)), config.delivery_log)
+    return CountedDeliveryLog(BigQueryDeliveryLog(cache(lambda: _bigquery_client(environ)), config.delivery_log))
 
 
 def _health_log(config: Config, environ: Mapping[str, str]) -> HealthLog:

@@ -20,7 +20,7 @@ import orjson
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 #: What `extra=` may carry: values of ours, made for the log.
-_EXTRA = ("delivery", "error", "debug", "health")
+_EXTRA = ("delivery", "error", "debug", "health", "secret")
 
 
 class JSONFormatter(logging.Formatter):

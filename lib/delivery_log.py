@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -57,6 +58,27 @@ class ConsoleDeliveryLog:
         """Log each row."""
         for one in rows:
             logger.info("%s %s", one["kind"], one["outcome"], extra={"delivery": one})
+
+
+#: What one short line tells of each row, for the metrics of terraform/metrics.tf.
+COUNTED: Final = (
+    "kind", "connection", "outcome", "error_code", "rows_sent", "rows_rejected", "graph_ms", "elapsed_ms",
+    "usage_percent",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CountedDeliveryLog:
+    """Another log, and a short line of the console log for each row, which metrics and alerts are made of."""
+
+    log: DeliveryLog
+
+    def insert(self, rows: Sequence[Mapping[str, object]], *, timeout_s: float = INSERT_TIMEOUT_S) -> None:
+        """Log each row, and write *rows*."""
+        for one in rows:
+            counted = {name: one[name] for name in COUNTED if name in one}
+            logger.info("%s %s", one["kind"], one["outcome"], extra={"delivery": counted})
+        self.log.insert(rows, timeout_s=timeout_s)
 
 
 class BigQueryDeliveryLog:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from lib import console_log
+from lib import console_log, secret_notices
 from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
@@ -96,6 +96,7 @@ class Relay:
     clock: Clock
     chance: Chance
     health_log: HealthLog = field(default_factory=HealthLog)
+    renew_secret: Callable[[str], None] = lambda _: None
 
     def receive(self, request: HTTPRequest) -> HTTPAnswer:
         """Answer an HTTP request."""
@@ -196,6 +197,9 @@ class Relay:
         trace_id = trace_id_of(message.attributes) or self.chance.name()
         token = console_log.trace_id.set(trace_id)
         try:
+            if secret_notices.is_notice(message.attributes):
+                secret_notices.heed(message.attributes, self.renew_secret)
+                return True
             return self._deliver(message, trace_id, started)
         except QueueError as error:
             # Neither the queue nor the dead letters have it: it stays where it is.

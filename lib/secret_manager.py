@@ -71,6 +71,12 @@ class SecretManager:
                 raise copy(failure)
             return self._read(name, known, refresh=refresh)
 
+    def renew(self, ident: str) -> None:
+        """Have the secret with the id *ident* read again when it is next asked for; its value stays for an outage."""
+        for name, known in list(self._remembered.items()):
+            if f"/secrets/{ident}/" in name:
+                known.read_at = -math.inf
+
     def _is_current(self, known: _Remembered, *, refresh: bool) -> bool:
         now = self.clock.monotonic()
         return now - known.forced_at < _BETWEEN_REFRESHES if refresh else now - known.read_at < TIME_TO_LIVE

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from lib import bootstrap
-from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog
+from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog, CountedDeliveryLog
 from lib.errors import ConfigurationError
 from lib.queue import PubSubQueue
 from tests.local.stack import ROOT
@@ -61,7 +61,8 @@ class TestParts:
         topics = {"topic": "projects/p/topics/t", "dead_letter_topic": "projects/p/topics/d"}
         outside = bootstrap.build(environ({**CONFIG, "queue": topics, "delivery_log": "p.d.t"})).outside
         assert isinstance(outside.queue, PubSubQueue)
-        assert isinstance(outside.delivery_log, BigQueryDeliveryLog)
+        assert isinstance(outside.delivery_log, CountedDeliveryLog)
+        assert isinstance(outside.delivery_log.log, BigQueryDeliveryLog)
 
     def test_the_health_log_has_a_table_where_one_is_named(self) -> None:
         assert bootstrap.build(environ()).health_log.table is None

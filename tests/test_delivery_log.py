@@ -11,7 +11,16 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from lib.delivery_log import SCHEMA_FILE, BigQueryDeliveryLog, ConsoleDeliveryLog, columns, row, row_id
+from lib.delivery_log import (
+    COUNTED,
+    SCHEMA_FILE,
+    BigQueryDeliveryLog,
+    ConsoleDeliveryLog,
+    CountedDeliveryLog,
+    columns,
+    row,
+    row_id,
+)
 from tests.local.bigquery import BigQuery
 from tests.log_records import log_records
 
@@ -185,3 +194,24 @@ def test_without_a_table_rows_are_lines_of_the_console_log(records: list[logging
     ConsoleDeliveryLog().insert([good(1), good(2)])
     assert messages(records) == ["audiences delivered", "audiences delivered"]
     assert [record.__dict__["delivery"] for record in records] == [good(1), good(2)]
+
+
+class TestCounted:
+    def test_each_row_is_written_and_counted_in_one_short_line(
+        self, log: BigQueryDeliveryLog, server: BigQuery, records: list[logging.LogRecord]
+    ) -> None:
+        CountedDeliveryLog(log).insert([good(1, connection="acme", rows_sent=3), good(2)])
+        assert [one["row_id"] for one in server.rows(TABLE)] == ["r-1", "r-2"]
+        assert [record.__dict__["delivery"] for record in records] == [
+            {"kind": "audiences", "outcome": "delivered", "connection": "acme", "rows_sent": 3},
+            {"kind": "audiences", "outcome": "delivered"},
+        ]
+
+    def test_a_row_that_bigquery_does_not_take_is_counted_once_at_info(
+        self, log: BigQueryDeliveryLog, records: list[logging.LogRecord]
+    ) -> None:
+        CountedDeliveryLog(log).insert([{**good(), "no_column": 1}])
+        assert [record.levelno for record in records] == [logging.INFO, logging.ERROR]
+
+    def test_only_columns_are_counted(self) -> None:
+        assert set(COUNTED) <= columns()

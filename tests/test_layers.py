@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push audience_flow event_flow health_flow admission sending outcomes",
+    "flow": "handlers push secret_notices audience_flow event_flow health_flow admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue transport ports config console_log "
     "segment_source table_source file_source",
     # The line: below, no network, clock, environment or randomness.

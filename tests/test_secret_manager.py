@@ -352,3 +352,22 @@ def test_nothing_shows_a_value(secrets: SecretManager, standin: StandIn, clock: 
     other.access("env:KEY")
     for thing in (secrets, other, secrets._remembered, *secrets._remembered.values()):
         assert CANARY not in f"{thing!r} {thing}"
+
+
+def test_a_renewed_secret_is_read_again_and_others_are_not(secrets: SecretManager, standin: StandIn) -> None:
+    other = "projects/p/secrets/token-of-another"
+    for name in (SECRET, other):
+        standin.set(name, "old")
+        assert secrets.access(f"{name}/versions/latest") == b"old"
+        standin.set(name, "new")
+    secrets.renew("token")
+    assert secrets.access(LATEST) == b"new"
+    assert secrets.access(f"{other}/versions/latest") == b"old"
+
+
+def test_a_renewed_secret_keeps_its_value_for_an_outage(secrets: SecretManager, standin: StandIn) -> None:
+    standin.set(SECRET, "old")
+    assert secrets.access(LATEST) == b"old"
+    secrets.renew("token")
+    standin.fail(times=10)
+    assert secrets.access(LATEST) == b"old"
