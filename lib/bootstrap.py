@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lib.delivery_log import DeliveryLog
     from lib.handlers import Relay
     from lib.health_log import HealthLog
-    from lib.ports import Reply
+    from lib.ports import Gathering, Reply, SideBySide
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
     from lib.sending import Outside  # noqa: PLC0415
 
     clock, chance = Clock(), Chance()
+    side_by_side = SideBySide(_SIDE_BY_SIDE)
     secrets = SecretManager(cache(lambda: _secret_manager_client(environ)), environ, clock)
     threads = _threads(environ)
     return Relay(
@@ -92,7 +93,8 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
             queue=PubSubQueue(cache(lambda: _publisher(environ)), config.queue) if config.queue else None,
             delivery_log=_delivery_log(config, environ),
             clock=clock,
-            side_by_side=SideBySide(_SIDE_BY_SIDE),
+            side_by_side=side_by_side,
+            gathering=_gathering(config, environ, side_by_side),
         ),
         secrets=secrets,
         clock=clock,
@@ -154,6 +156,20 @@ def _health_log(config: Config, environ: Mapping[str, str]) -> HealthLog:
     return HealthLog(BigQueryDeliveryLog(client, config.health_log, name="health"))
 
 
+def _gathering(config: Config, environ: Mapping[str, str], side_by_side: SideBySide) -> Gathering | None:
+    if config.segments is None or config.segments.topic is None or config.segments.subscription is None:
+        return None
+    from lib.gathering import PubSubGathering  # noqa: PLC0415 - for those alone who gather
+
+    return PubSubGathering(
+        publisher=cache(lambda: _publisher(environ)),
+        subscriber=cache(lambda: _subscriber(environ)),
+        topic=config.segments.topic,
+        subscription=config.segments.subscription,
+        side_by_side=side_by_side,
+    )
+
+
 # The official clients weigh 150 to 240 ms at import, which no cold start should pay that does not need them.
 
 
@@ -182,6 +198,12 @@ def _publisher(_environ: Mapping[str, str]) -> Any:
 
     # The client itself heeds PUBSUB_EMULATOR_HOST.
     return PublisherClient()
+
+
+def _subscriber(_environ: Mapping[str, str]) -> Any:
+    from google.cloud.pubsub_v1 import SubscriberClient  # noqa: PLC0415
+
+    return SubscriberClient()
 
 
 def _anonymous() -> Any:

@@ -16,7 +16,7 @@ import orjson
 
 from lib.consent import SIGNALS, Absent
 from lib.errors import ConfigurationError
-from lib.identifiers import AUDIENCE_KEYS, NOT_IDENTIFYING
+from lib.identifiers import AUDIENCE_KEYS, CDP_MAPPING, LOOKALIKE_VALUE, NOT_IDENTIFYING
 from lib.normalization import DateOrder
 
 ACTIONS: Final = (
@@ -127,6 +127,35 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSettings:
+    """
+    How a CDP's segments become audiences.
+
+    Args:
+        prefix: Begins the name of each audience that is made for a segment.
+        mapping: Audience key, or signal of consent -> the properties of a CDP's user that hold it, with `.` between
+            the keys of nested objects.
+        mappings: Segment id -> its own mapping, in place of the common one.
+        topic: Where `enter` and `leave` are gathered, by its full name; None sends each at once.
+        subscription: From which a flush pulls them; ordered.
+        on_deleted: Whether an audience that is gone from Meta is made anew, or a person is told.
+        max_shrink: The share of an audience that a `replace` may take away at most, from 0 to 1.
+    """
+
+    prefix: str = "CA_"
+    mapping: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: CDP_MAPPING)
+    mappings: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    topic: str | None = None
+    subscription: str | None = None
+    on_deleted: Literal["create", "report"] = "create"
+    max_shrink: float = 0.5
+
+    def mapping_of(self, segment_id: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the mapping that the users of a segment are read by."""
+        return self.mappings.get(segment_id, self.mapping)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """
     The document as values.
@@ -150,6 +179,7 @@ class Config:
     queue: QueueSettings | None = None
     event_enhancement_key: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    segments: SegmentSettings | None = None
 
 
 def parse_config(text: str | bytes) -> Config:
@@ -237,6 +267,15 @@ class _Object:
             return default
         return float(value)
 
+    def share(self, key: str, default: float) -> float:
+        value = self.take(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            self.problem(key, "must be a number from 0 to 1")
+            return default
+        return float(value)
+
     def object(self, key: str) -> _Object:
         return _Object(self.take(key) if key in self else {}, self.place(key), self.problems)
 
@@ -297,8 +336,9 @@ def _config(root: _Object) -> Config | None:
         queue=queue,
         event_enhancement_key=_event_enhancement(root.object("event_enhancement")),
         sources={name: _source(name, one) for name, one in root.objects("sources").items()},
+        segments=_segments(root.object("segments")) if "segments" in root else None,
     )
-    for key in ("identity", "segments"):
+    for key in ("identity",):
         _later(root, key)
     root.end()
     return config
@@ -307,7 +347,6 @@ def _config(root: _Object) -> Config | None:
 #: Parts of the document that later work reads; their keys are held to the design so that a typing error shows now.
 _LATER: Final[Mapping[str, frozenset[str] | None]] = {
     "identity": frozenset({"endpoint", "access_token", "timeout_ms", "firestore"}),
-    "segments": frozenset({"prefix", "mapping", "mappings", "max_shrink", "topic", "subscription", "on_deleted"}),
 }
 
 
@@ -492,3 +531,41 @@ def _change(part: _Object) -> Literal["sync", "mirror", "replace"] | None:
         case "sync" | "mirror" | "replace" as change:
             return change
     return None
+
+
+_MAPPED: Final = (AUDIENCE_KEYS.keys() - {LOOKALIKE_VALUE}) | set(SIGNALS)
+
+
+def _segments(part: _Object) -> SegmentSettings:
+    default = SegmentSettings()
+    prefix = part.text("prefix", r"[^\x00-\x1f\x7f]{0,64}", "a text of at most 64 characters")
+    own = part.take("mappings")
+    if own is not None and not isinstance(own, dict):
+        part.problem("mappings", "must be an object")
+    settings = SegmentSettings(
+        prefix=default.prefix if prefix is None else prefix,
+        mapping=_mapping(part.object("mapping")) if "mapping" in part else default.mapping,
+        mappings={
+            segment_id: _mapping(_Object(one, f"{part.place('mappings')}.{_shown(segment_id)}", part.problems))
+            for segment_id, one in (own.items() if isinstance(own, dict) else ())
+        },
+        topic=part.text("topic", _TOPIC, _TOPIC_WORDS, required="subscription" in part),
+        subscription=part.text("subscription", _SUBSCRIPTION, _SUBSCRIPTION_WORDS, required="topic" in part),
+        on_deleted="report" if part.choice("on_deleted", ("create", "report")) == "report" else "create",
+        max_shrink=part.share("max_shrink", default.max_shrink),
+    )
+    part.end()
+    return settings
+
+
+def _mapping(part: _Object) -> dict[str, tuple[str, ...]]:
+    """Return which properties of a user hold what; the keys are those of audiences, or signals of consent."""
+    for key in sorted(part.keys() - _MAPPED):
+        part.take(key)
+        part.problem(_shown(key), "is no key of an audience and no signal of consent")
+    mapping = {key: part.texts(key, bool, "properties") for key in sorted(part.keys() & _MAPPED)}
+    for key, properties in mapping.items():
+        if properties == ():
+            part.problem(key, "must name a property")
+    part.end()
+    return {key: properties for key, properties in mapping.items() if properties}

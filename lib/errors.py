@@ -15,6 +15,7 @@ RelayError
     RateLimitError               503  ... until *retry_after* seconds have passed
     TransientGraphAPIError       503  ... this time
   GraphAPIUnreachableError       503  no answer from Meta
+  AudienceDeletedError           502  a segment's audience is gone, until a person decides
   QueueError                     503  Pub/Sub did not take a message
 
 A message names fields of the contract, never a value from a request: it may be read in a log or by the caller.
@@ -142,6 +143,14 @@ class QueueError(RelayError):
     retry = Retry.LATER
     default_process = "queue"
     default_scope = "Pub/Sub"
+
+
+class AudienceDeletedError(RelayError):
+    """The audience of a segment is gone, and a person wants to be told."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    retry = Retry.ONCE_A_PERSON_ACTS
+    default_process = "send"
 
 
 class GraphAPIUnreachableError(RelayError):

@@ -11,6 +11,8 @@ from threading import Lock
 from typing import Final
 from urllib.parse import urlencode
 
+import orjson
+
 from lib.config import Connection, GraphAPISettings
 from lib.errors import (
     ConfigurationError,
@@ -103,6 +105,24 @@ class GraphAPI:
         call = _Call(request.method, request.path, body=request.body_bytes())
         return self._repeat(call, connection, self._credentials(connection), deadline=deadline)
 
+    def change(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        connection: Connection,
+        *,
+        attempts: int = _ATTEMPTS,
+    ) -> GraphAnswer:
+        """
+        Make, describe or delete what is no person's; the rest as `send`.
+
+        Args:
+            attempts: Tries at most; 1 for what must not be done twice where an answer is lost.
+        """
+        call = _Call(method, path, body=b"" if body is None else orjson.dumps(body))
+        return self._repeat(call, connection, self._credentials(connection), attempts=attempts)
+
     def read(
         self, path: str, parameters: Mapping[str, str], connection: Connection, *, deadline: float | None = None
     ) -> GraphAnswer:
@@ -134,6 +154,7 @@ class GraphAPI:
         *,
         deadline: float | None = None,
         renewed: bool = False,
+        attempts: int = _ATTEMPTS,
     ) -> GraphAnswer:
         """Make *call* until it succeeds or cannot; *renewed* credentials are not read a second time."""
         attempt = 1
@@ -153,7 +174,7 @@ class GraphAPI:
                 raise
             except RelayError as error:
                 wait = backoff(attempt, jitter=self.chance.jitter())
-                if error.retry is not Retry.LATER or attempt == _ATTEMPTS or self._left(deadline) <= wait:
+                if error.retry is not Retry.LATER or attempt >= attempts or self._left(deadline) <= wait:
                     raise
                 self.clock.sleep(wait)
                 attempt += 1

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lib.config import Connection
+from lib.errors import GraphAPIError
 from lib.graph_api import GraphAPI
 
 #: Meta advises a limit of 20 where many audiences are listed (Customer File Custom Audiences, "FAQ").
-_PAGE: Final = "20"
+_PAGE: Final = 20
 #: An ad account has at most 500 customer-file audiences; the others that it lists are many more.
 _MAX_PAGES: Final = 100
 
@@ -49,11 +50,21 @@ def read_quality(api: GraphAPI, connection: Connection) -> Mapping[str, Any]:
     return api.read("dataset_quality", parameters, connection).body
 
 
-def list_audiences(api: GraphAPI, connection: Connection) -> Iterator[Mapping[str, Any]]:
-    """Yield the customer-file audiences of the connection's ad account."""
-    parameters = {"fields": _AUDIENCE_FIELDS, "limit": _PAGE}
+def list_audiences(
+    api: GraphAPI, connection: Connection, *, fields: str = _AUDIENCE_FIELDS, limit: int = _PAGE
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the customer-file audiences of the connection's ad account, *limit* or fewer in a call."""
+    parameters = {"fields": fields, "limit": str(limit)}
     for _ in range(_MAX_PAGES):
-        page = api.read(f"act_{connection.ad_account_id}/customaudiences", parameters, connection).body
+        try:
+            page = api.read(f"act_{connection.ad_account_id}/customaudiences", parameters, connection).body
+        except GraphAPIError as error:
+            # "Please reduce the amount of data you're asking for"
+            if not error.smaller or limit <= _PAGE:
+                raise
+            limit = max(_PAGE, limit // 2)
+            parameters["limit"] = str(limit)
+            continue
         yield from (one for one in _listed(page) if one.get("subtype") == _CUSTOMER_FILE)
         after = _next(page)
         if after is None:

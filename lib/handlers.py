@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -19,12 +20,13 @@ from lib import console_log, secret_notices
 from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
-from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, UnauthorizedError
+from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, Retry, UnauthorizedError
 from lib.graph_request import GraphRequest, Requests, parse_requests
 from lib.health_log import HealthLog
 from lib.outcomes import Answer, Result, shown_error
 from lib.ports import Chance, Clock, Secrets
 from lib.relay_request import parse_json
+from lib.segments import is_of_segments
 from lib.sending import Origin, Outside, Sending
 
 logger = logging.getLogger(__name__)
@@ -161,6 +163,10 @@ class Relay:
             from lib.event_flow import EventFlow  # noqa: PLC0415
 
             return EventFlow(config=self.config, outside=self.outside, secrets=self.secrets, bury=bury)
+        if kind == "segments":
+            from lib.segment_flow import SegmentFlow  # noqa: PLC0415 - for those alone who send segments
+
+            return SegmentFlow(config=self.config, outside=self.outside, bury=bury)
         return AudienceFlow(config=self.config, outside=self.outside, bury=bury)
 
     def _rights_of(self, request: HTTPRequest, raw: bytes) -> Rights:
@@ -225,16 +231,24 @@ class Relay:
                 attempt=message.attempt,
                 published=message.published,
             )
-            if kind == "health":
-                return self._check_health(origin)
-            if kind == "requests":
-                return self._deliver_requests(body, origin)
+            ours: Mapping[str, Callable[[], bool]] = {
+                "health": partial(self._check_health, origin),
+                "requests": partial(self._deliver_requests, body, origin),
+                "changes": partial(self._deliver_changes, body, origin),
+                "flush": partial(self._flush, origin),
+            }
+            if kind in ours:
+                return ours[kind]()
             answer, sending = self._flow(kind, bury=self.outside.queue is not None).run(
                 body, rights=self._rights_of_messages(), origin=origin
             )
         except RelayError as error:
             if isinstance(error, QueueError):
                 raise
+            if error.retry is not Retry.NEVER:
+                # What it asks for can still be done: later, or once a person has acted.
+                self._log_error(error, trace_id)
+                return False
             return self._bury(message, error, trace_id)
         if sending.mode == "show":
             # A message has nobody to show anything to; a row tells that this is where it ended.
@@ -273,6 +287,28 @@ class Relay:
             for error in result.errors:
                 self._log_error(error, message.trace_id)
         return not sending.waiting
+
+    def _deliver_changes(self, body: Mapping[str, Any], origin: Origin) -> bool:
+        """Do what a message of ours on a segment asks for: gather it, or send it."""
+        from lib.changes import parse_changes  # noqa: PLC0415 - for those alone who send segments
+        from lib.segment_flow import SegmentFlow  # noqa: PLC0415
+
+        changes = parse_changes(body)
+        origin = replace(origin, kind="segments", caller=changes.caller, trace_id=changes.trace_id or origin.trace_id)
+        flow = SegmentFlow(config=self.config, outside=self.outside, bury=self.outside.queue is not None)
+        answer, sending = flow.deliver(changes, origin)
+        sending.finish()
+        self._log_answer(answer, {"results": []}, sending)
+        return not sending.waiting
+
+    def _flush(self, origin: Origin) -> bool:
+        """Drain the gathering; the message is done with whatever becomes of it, since the next one comes soon."""
+        from lib.flush import Flush  # noqa: PLC0415 - for those alone who gather
+
+        delivered = Flush(config=self.config, outside=self.outside).run(origin)
+        for error in (error for one in delivered for error in one.result.errors):
+            self._log_error(error, origin.trace_id)
+        return True
 
     def _wait(self, message: Requests, origin: Origin) -> bool:
         """Leave a message to Pub/Sub's backoff; as a new one where its attempts would end before its time has come."""
@@ -355,6 +391,7 @@ def _headers_of(error: RelayError) -> dict[str, str]:
 _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "audiences": ("POST",),
     "events": ("POST",),
+    "segments": ("POST",),
     "health": ("GET", "HEAD"),
 }
 
@@ -449,13 +486,15 @@ _SHAPES: Final[Mapping[str, str]] = {
     "events": "events",
     "event": "events",
 }
-#: A CDP's own messages on its segments, which are no events of a website.
-_OF_SEGMENTS: Final = frozenset({"user_enters_segment", "user_leaves_segment"})
+_KINDS: Final = frozenset({"audiences", "events", "segments", "changes", "flush", "requests", "health"})
 
 
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:
     """Return the type of a message: its attribute says it, or its shape does."""
     kind = attributes.get("type") or next((kind for key, kind in _SHAPES.items() if key in body), "")
-    if kind not in {"audiences", "events", "requests", "health"} or body.get("event_name") in _OF_SEGMENTS:
+    if kind in {"", "events"} and is_of_segments(body):
+        # A CDP's own messages on its segments have the keys of an event, and are none of a website.
+        kind = "segments"
+    if kind not in _KINDS:
         raise InvalidRequestError("a type of message that is not known", field="type")
     return kind

@@ -81,7 +81,7 @@ IDENTIFIERS: Final = (
             "phone", "user_data.phone_number", "user_data.phone", "x-fb-ud-ph", "user_data.ph", "userPhoneNumber",
             "phone_number", "phoneNumber",
         ),
-        cdp=("phone",),
+        cdp=("phone", "phone_number"),
     ),
     Identifier(
         key="FN",
@@ -92,7 +92,7 @@ IDENTIFIERS: Final = (
             "firstName", "FirstName", "nameFirst", "first_name", "user_data.first_name",
             *_address("first_name", "sha256_first_name"), "x-fb-ud-fn", "user_data.fn", "userFirstName",
         ),
-        cdp=("firstname",),
+        cdp=("firstname", "first_name", "firstName"),
     ),
     Identifier(
         key="LN",
@@ -104,7 +104,7 @@ IDENTIFIERS: Final = (
             *_address("last_name", "sha256_last_name"), "x-fb-ud-ln", "user_data.ln", "userLastName", "surname",
             "family_name", "familyName",
         ),
-        cdp=("lastname",),
+        cdp=("lastname", "last_name", "lastName"),
     ),
     Identifier(key="FI", rule=normalization.first_initial, hashed=True),
     Identifier(
@@ -113,7 +113,7 @@ IDENTIFIERS: Final = (
         rule=normalization.city,
         hashed=True,
         event=("city", "user_data.city", *_address("city"), "x-fb-ud-ct", "user_data.ct"),
-        cdp=("city",),
+        cdp=("city", "address.city"),
     ),
     Identifier(
         key="ST",
@@ -122,7 +122,7 @@ IDENTIFIERS: Final = (
         hashed=True,
         by_country=True,
         event=("state", "region", "user_data.region", *_address("region"), "x-fb-ud-st", "user_data.st"),
-        cdp=("state",),
+        cdp=("state", "address.state"),
     ),
     Identifier(
         key="ZIP",
@@ -134,7 +134,7 @@ IDENTIFIERS: Final = (
             "zip", "postal_code", "user_data.postal_code", *_address("postal_code"), "x-fb-ud-zp", "user_data.zp",
             "postalCode",
         ),
-        cdp=("zipcode",),
+        cdp=("zipcode", "zip", "postal_code", "address.postal_code", "address.postalCode"),
     ),
     Identifier(
         key="COUNTRY",
@@ -142,7 +142,7 @@ IDENTIFIERS: Final = (
         rule=normalization.country,
         hashed=True,
         event=("countryCode", "country", "user_data.country", *_address("country"), "x-fb-ud-country"),
-        cdp=("country",),
+        cdp=("country", "address.country"),
     ),
     Identifier(
         key="GEN",
@@ -158,7 +158,7 @@ IDENTIFIERS: Final = (
         rule=normalization.date_of_birth,
         hashed=True,
         event=("db", "x-fb-ud-db", "user_data.date_of_birth", "user_data.db"),
-        cdp=("birthdate",),
+        cdp=("birthdate", "birthday", "date_of_birth"),
     ),
     Identifier(key="DOBY", rule=normalization.year_of_birth, hashed=True),
     Identifier(key="DOBM", rule=normalization.month_of_birth, hashed=True),
@@ -212,6 +212,9 @@ IDENTIFIERS: Final = (
 
 #: Audience schema key -> row of the table.
 AUDIENCE_KEYS: Final[Mapping[str, Identifier]] = {row.key: row for row in IDENTIFIERS if row.key}
+
+#: Audience schema key -> the properties of a CDP's user that hold it, unless configured otherwise.
+CDP_MAPPING: Final[Mapping[str, tuple[str, ...]]] = {row.key: row.cdp for row in IDENTIFIERS if row.cdp}
 
 #: DOB is one date to the caller and three columns to Meta, which has no column for a whole date.
 DATE_COLUMNS: Final = ("DOBY", "DOBM", "DOBD")

@@ -78,6 +78,59 @@ class Queue(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A gathered message; *message_id* is Pub/Sub's, *ack_id* that of this delivery."""
+
+    data: bytes = field(repr=False)
+    ack_id: str
+    message_id: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Gathering(Protocol):
+    """Holds messages until they are pulled; within a key they come in the order in which they were published."""
+
+    def publish(self, messages: Sequence[tuple[str, bytes]], attributes: Mapping[str, str]) -> None:
+        """
+        Return once all *messages*, each a key and its data, are held.
+
+        Raises:
+            QueueError: One of them may not be.
+        """
+
+    def pull(self, limit: int) -> Sequence[Pulled]:
+        """
+        Return up to *limit* messages, none where there are none, and hold them as long as Pub/Sub lets us.
+
+        Raises:
+            QueueError: They cannot be pulled.
+        """
+
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        """
+        Forget messages.
+
+        Raises:
+            QueueError: They may come again.
+        """
+
+    def hold(self, ack_ids: Sequence[str], seconds: float) -> None:
+        """Keep messages from being pulled for so long; 0 gives them back. What fails is left to their time."""
+
+
+class AudienceHistory(Protocol):
+    """Remembers which audience a segment had."""
+
+    def audience_of(self, connection: str, segment_id: str) -> str | None:
+        """
+        Return the id of the audience that last took people of the segment, None where none ever has.
+
+        Raises:
+            RelayError: Nobody can tell now.
+        """
+
+
 class SideBySide:
     """
     Runs calls side by side and returns what they return, in their order.

@@ -23,9 +23,10 @@ from lib.graph_answers import GraphAnswer
 from lib.graph_api import GraphAPI
 from lib.graph_request import GraphRequest, Requests
 from lib.outcomes import Outcome, Result, rfc3339
-from lib.ports import Clock, Queue, SideBySide
+from lib.ports import AudienceHistory, Clock, Gathering, Queue, SideBySide
 from lib.queue import MAX_MESSAGE_BYTES
 from lib.report import Report
+from lib.segment_audiences import KnownAudiences
 from lib.version import RELAY_VERSION
 
 #: What happens to a call: it is made, it is left to the queue at once, or it is only shown.
@@ -62,7 +63,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What calls need of the outside."""
+    """
+    What calls need of the outside.
+
+    Args:
+        gathering: Where changes of segments wait for a flush; None where each is sent at once.
+        history: Tells which audience a segment had; None where nobody remembers.
+        known_audiences: What was found out of ad accounts' audiences.
+    """
 
     graph_api: GraphAPI
     connections: Mapping[str, Connection]
@@ -70,6 +78,9 @@ class Outside:
     delivery_log: DeliveryLog
     clock: Clock
     side_by_side: SideBySide
+    gathering: Gathering | None = None
+    history: AudienceHistory | None = None
+    known_audiences: KnownAudiences = field(default_factory=KnownAudiences)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +93,7 @@ class Sending:
             than published anew.
         bury: Whether what Meta refuses for good becomes a dead letter.
         waiting: Calls that have to wait, where they are not published.
+        refused: Calls that Meta has refused for good.
     """
 
     outside: Outside
@@ -91,6 +103,7 @@ class Sending:
     redeliver: bool = False
     bury: bool = False
     waiting: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
+    refused: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
 
     def dispatch(self, calls: Sequence[tuple[Result, GraphRequest]], *, build_ms: float = 0) -> None:
@@ -186,8 +199,9 @@ class Sending:
         if self.debug:
             self._note_debug(result, request, {"error": error.facts()})
         if error.retry is Retry.NEVER:
+            self.refused.append((request, error))
             if self.bury:
-                self._publish([request], reason=error.message)
+                self.put_away(request, error)
             self._note(result, request, "failed", error, build_ms, graph_ms)
         elif self.redeliver or self.outside.queue is None:
             self.waiting.append((request, error))
@@ -211,6 +225,15 @@ class Sending:
             self._note(result, request, "failed", error or failure, build_ms, graph_ms)
         else:
             self._note(result, request, "queued", error, build_ms, graph_ms)
+
+    def put_away(self, request: GraphRequest, error: RelayError) -> None:
+        """
+        Publish a call that can never succeed as a dead letter.
+
+        Raises:
+            QueueError: It was not taken.
+        """
+        self._publish([request], reason=error.message)
 
     def put_back(self, waiting: Sequence[tuple[GraphRequest, RelayError]]) -> None:
         """

@@ -21,10 +21,12 @@ from lib.config import (
     ConsentSettings,
     GraphAPISettings,
     QueueSettings,
+    SegmentSettings,
     Source,
     parse_config,
 )
 from lib.errors import ConfigurationError
+from lib.identifiers import CDP_MAPPING
 
 #: The design's own example, the names of secrets completed.
 EXAMPLE: Final[Mapping[str, Any]] = {
@@ -147,6 +149,7 @@ class TestSound:
                 dead_letter_subscription="projects/p/subscriptions/meta-relay-dead",
             ),
             sources={"vip": Source(name="vip", table="p.crm.vip")},
+            segments=SegmentSettings(mapping={"EMAIL": ("email", "hashed_email"), "PHONE": ("phone",)}),
         )
 
     def test_every_key_of_a_source(self) -> None:
@@ -166,6 +169,19 @@ class TestSound:
             ),
             "file": Source(name="file", uri="gs://crm/vip-*.csv.gz", format="csv"),
         }
+
+    def test_segments_need_nothing_said(self) -> None:
+        settings = parse({**SMALLEST, "segments": {}}).segments
+        assert settings == SegmentSettings(prefix="CA_", mapping=CDP_MAPPING, on_deleted="create", max_shrink=0.5)
+        assert parse(SMALLEST).segments is None
+
+    def test_a_segment_may_have_a_mapping_of_its_own(self) -> None:
+        stated = {"prefix": "", "mappings": {"44A2 3B49": {"FN": ["a.b"], "ad_storage": ["ok"]}}, "max_shrink": 1}
+        settings = parse({**SMALLEST, "segments": stated}).segments
+        assert settings is not None
+        assert settings.mapping_of("44A2 3B49") == {"FN": ("a.b",), "ad_storage": ("ok",)}
+        assert settings.mapping_of("another") == CDP_MAPPING
+        assert (settings.prefix, settings.max_shrink) == ("", 1.0)
 
     def test_everything_but_connections_and_callers_has_a_default(self) -> None:
         config = parse(SMALLEST)
@@ -332,6 +348,23 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"identity": {"url": "https://x"}}, "identity.url is not known"),
     ({"identity": 5}, "identity must be an object"),
     ({"segments": {"prefx": "CA_"}}, "segments.prefx is not known"),
+    ({"segments": []}, "segments must be an object"),
+    ({"segments": {"prefix": "a\nb"}}, "segments.prefix must be a text of at most 64 characters"),
+    ({"segments": {"mapping": {"E_MAIL": ["email"]}}}, "segments.mapping.E_MAIL is no key of an audience and no"),
+    ({"segments": {"mapping": {"LOOKALIKE_VALUE": ["v"]}}}, "segments.mapping.LOOKALIKE_VALUE is no key of an aud"),
+    ({"segments": {"mapping": {"EMAIL": "email"}}}, "segments.mapping.EMAIL must be a list of properties"),
+    ({"segments": {"mapping": {"EMAIL": [""]}}}, "segments.mapping.EMAIL must be a list of properties"),
+    ({"segments": {"mapping": {"EMAIL": []}}}, "segments.mapping.EMAIL must name a property"),
+    ({"segments": {"mappings": [1]}}, "segments.mappings must be an object"),
+    ({"segments": {"mappings": {"s1": {"FN": 1}}}}, "segments.mappings.s1.FN must be a list of properties"),
+    ({"segments": {"mappings": {"s 1": 1}}}, "segments.mappings.(a key) must be an object"),
+    ({"segments": {"topic": "projects/p/topics/t"}}, "segments.subscription is missing"),
+    ({"segments": {"subscription": "projects/p/subscriptions/t"}}, "segments.topic is missing"),
+    ({"segments": {"topic": "t", "subscription": "projects/p/subscriptions/s"}}, "segments.topic must be projects/…"),
+    ({"segments": {"topic": "projects/p/topics/t", "subscription": "s"}}, "segments.subscription must be projects/…"),
+    ({"segments": {"on_deleted": "ignore"}}, "segments.on_deleted must be one of create, report"),
+    ({"segments": {"max_shrink": 1.5}}, "segments.max_shrink must be a number from 0 to 1"),
+    ({"segments": {"max_shrink": True}}, "segments.max_shrink must be a number from 0 to 1"),
     ({"sources": []}, "sources must be an object"),
     *[
         ({"sources": {"vip": source}}, f"sources.vip{problem}")

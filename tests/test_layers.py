@@ -18,13 +18,14 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push secret_notices audience_flow event_flow health_flow admission sending outcomes",
-    "edge": "graph_api graph_reads delivery_log health_log secret_manager queue transport ports config console_log "
-    "segment_source table_source file_source",
+    "flow": "handlers push secret_notices audience_flow event_flow health_flow segment_flow segment_delivery flush "
+    "admission sending outcomes",
+    "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
+    "ports config console_log segment_source table_source file_source",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
-    "action_sources event_names event_times event_values faults money personal",
-    "parse": "relay_request large_body event_request products common_event people",
+    "action_sources event_names event_times event_values faults money personal changes audience_admin",
+    "parse": "relay_request large_body event_request products common_event people segments",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
     "graph_answers version cuts",

@@ -1,0 +1,213 @@
+"""The last changes of a segment on their way to its audience: who has left first, then who has entered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import orjson
+
+from lib.changes import Action, LastChange, SegmentChanges, batches_of
+from lib.config import Config, Connection, SegmentSettings
+from lib.errors import ConfigurationError, GraphAPIError, QueueError, RelayError, Retry
+from lib.graph_request import GraphRequest, audience_call, session
+from lib.outcomes import Result
+from lib.segment_audiences import SegmentAudiences
+from lib.sending import Outside, Sending, error_columns
+
+_ORDER: tuple[Action, ...] = ("remove", "add")
+
+
+@dataclass(slots=True)
+class Delivered:
+    """
+    What became of a segment's changes.
+
+    Args:
+        sending: The calls, and the rows of the log.
+        result: Of the audience.
+        left: Changes that have to wait, and why.
+        dead: Changes for which there can never be an audience.
+    """
+
+    sending: Sending
+    result: Result
+    left: list[tuple[LastChange, RelayError]] = field(default_factory=list)
+    dead: list[tuple[LastChange, RelayError]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentDelivery:
+    """
+    Sends changes of segments.
+
+    Args:
+        bury: Whether what Meta refuses for good becomes a dead letter.
+    """
+
+    config: Config
+    settings: SegmentSettings
+    outside: Outside
+    bury: bool
+
+    @property
+    def audiences(self) -> SegmentAudiences:
+        """What finds and makes the audiences."""
+        return SegmentAudiences(
+            graph_api=self.outside.graph_api,
+            clock=self.outside.clock,
+            settings=self.settings,
+            known=self.outside.known_audiences,
+            history=self.outside.history,
+        )
+
+    def send(self, changes: SegmentChanges, sending: Sending, seeds: Sequence[str]) -> Delivered:
+        """
+        Send *changes*; what has to wait is left, and not published.
+
+        Args:
+            sending: Makes the calls, and keeps what has to wait.
+            seeds: For each message the id that session ids derive from.
+        """
+        delivered = Delivered(sending, Result(destination={"segment_id": changes.segment.id}))
+        try:
+            connection = self.connection(changes.connection)
+            audience_id = self.audiences.audience_of(connection, changes.segment)
+        except RelayError as error:
+            self._turn_away(delivered, list(changes.people.values()), changes, error)
+            return delivered
+        people = [change for action in _ORDER for change in changes.of(action)]
+        again = self._try(delivered, connection, audience_id, people, seeds)
+        if again is not None:
+            self._try_elsewhere(delivered, connection, changes, again, seeds)
+        for row in sending.rows:
+            row.setdefault("segment_id", changes.segment.id)
+        return delivered
+
+    def connection(self, name: str) -> Connection:
+        """
+        Return the connection that a message names.
+
+        Raises:
+            ConfigurationError: It is not configured any more.
+        """
+        connection = self.config.connections.get(name)
+        if connection is None:
+            raise ConfigurationError(
+                "the connection of gathered changes is not configured",
+                process="send",
+                action="Add the connection to the configuration again, or purge the subscription.",
+            )
+        return connection
+
+    def requests(
+        self, connection: Connection, audience_id: str, people: Sequence[LastChange], seeds: Sequence[str]
+    ) -> Iterator[GraphRequest]:
+        """Yield the calls; a row's number is its place in *people*, who stand in the order of their actions."""
+        start = number = 0
+        while start < len(people):
+            action = people[start].action
+            same = next((end for end in range(start, len(people)) if people[end].action != action), len(people))
+            for batch in batches_of(people[start:same]):
+                number += 1
+                seed = [
+                    audience_id,
+                    action,
+                    batch.schema,
+                    [seeds[people[start + one].messages[-1]] for one in batch.numbers],
+                ]
+                call = audience_call(
+                    batch,
+                    action=action,
+                    connection=connection.name,
+                    destination={"audience_id": audience_id},
+                    session=session(orjson.dumps(seed).decode(), batch_seq=1, last=True),
+                    batch_number=number,
+                    ids={},
+                )
+                yield replace(call, numbers=[start + one for one in batch.numbers])
+            start = same
+
+    def _try(
+        self,
+        delivered: Delivered,
+        connection: Connection,
+        audience_id: str,
+        people: Sequence[LastChange],
+        seeds: Sequence[str],
+    ) -> tuple[str, list[LastChange], GraphAPIError] | None:
+        """Make the calls; return the people of those at which Meta sees no such audience."""
+        sending = delivered.sending
+        delivered.result = Result(destination={"audience_id": audience_id})
+        refused, waiting = len(sending.refused), len(sending.waiting)
+        for request in self.requests(connection, audience_id, people, seeds):
+            sending.dispatch([(delivered.result, request)])
+        for request, error in sending.waiting[waiting:]:
+            delivered.left += [(people[number], error) for number in request.numbers]
+        gone: list[LastChange] = []
+        seen: GraphAPIError | None = None
+        for request, error in sending.refused[refused:]:
+            if isinstance(error, GraphAPIError) and _is_gone(error):
+                gone += [people[number] for number in request.numbers]
+                seen = error
+            else:
+                self._put_away(delivered, request, error, people)
+        return (audience_id, gone, seen) if seen is not None else None
+
+    def _try_elsewhere(
+        self,
+        delivered: Delivered,
+        connection: Connection,
+        changes: SegmentChanges,
+        again: tuple[str, list[LastChange], GraphAPIError],
+        seeds: Sequence[str],
+    ) -> None:
+        """Send to the audience that takes the place of one that is gone; it is looked for once."""
+        gone, people, error = again
+        try:
+            audience_id = self.audiences.another(connection, changes.segment, gone, error)
+        except RelayError as reason:
+            self._turn_away(delivered, people, changes, reason)
+            return
+        if (more := self._try(delivered, connection, audience_id, people, seeds)) is not None:
+            self._turn_away(delivered, more[1], changes, more[2])
+
+    def _turn_away(
+        self, delivered: Delivered, people: Sequence[LastChange], changes: SegmentChanges, error: RelayError
+    ) -> None:
+        """Leave *people* for whom there is no audience now, or who can never have one."""
+        delivered.result.errors.append(error)
+        delivered.result.parts.append("failed")
+        delivered.sending.log(
+            destination=delivered.result.destination,
+            outcome="failed",
+            part="audience",
+            connection=changes.connection,
+            segment_id=changes.segment.id,
+            rows_received=len(people),
+            **error_columns(error),
+        )
+        kept = delivered.dead if error.retry is Retry.NEVER else delivered.left
+        kept += [(change, error) for change in people]
+
+    def _put_away(
+        self, delivered: Delivered, request: GraphRequest, error: RelayError, people: Sequence[LastChange]
+    ) -> None:
+        """Put a refused call among the dead letters; while they do not take it, its people wait."""
+        if not self.bury:
+            return
+        try:
+            delivered.sending.put_away(request, error)
+        except QueueError as failure:
+            delivered.left += [(people[number], failure) for number in request.numbers]
+
+
+#: Meta's "audience deleted", and what it says of a node that is not there or not to be seen.
+_DELETED: Final = 1487366
+_NO_SUCH_OBJECT: Final = (100, 33)
+
+
+def _is_gone(error: GraphAPIError) -> bool:
+    numbers = (error.code, error.error_subcode)
+    return numbers == _NO_SUCH_OBJECT or _DELETED in numbers
