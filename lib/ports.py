@@ -119,18 +119,6 @@ class Gathering(Protocol):
         """Keep messages from being pulled for so long; 0 gives them back. What fails is left to their time."""
 
 
-class AudienceHistory(Protocol):
-    """Remembers which audience a segment had."""
-
-    def audience_of(self, connection: str, segment_id: str) -> str | None:
-        """
-        Return the id of the audience that last took people of the segment, None where none ever has.
-
-        Raises:
-            RelayError: Nobody can tell now.
-        """
-
-
 class SideBySide:
     """
     Runs calls side by side and returns what they return, in their order.

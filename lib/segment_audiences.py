@@ -35,7 +35,7 @@ from lib.errors import (
 from lib.graph_api import GraphAPI
 from lib.graph_errors import row_of_error
 from lib.graph_reads import list_audiences
-from lib.ports import AudienceHistory, Clock
+from lib.ports import Clock
 from lib.segments import Segment
 
 #: Seconds for which a list of audiences is good: a deleted one is noticed by the calls that it refuses, too.
@@ -71,22 +71,20 @@ class KnownAudiences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentAudiences:
-    """
-    Finds and makes audiences.
-
-    Args:
-        history: Tells which audience a segment had, for `on_deleted` `report`; None where nobody remembers.
-    """
+    """Finds and makes audiences."""
 
     graph_api: GraphAPI
     clock: Clock
     settings: SegmentSettings
     known: KnownAudiences
-    history: AudienceHistory | None = None
 
-    def audience_of(self, connection: Connection, segment: Segment) -> str:
+    def audience_of(self, connection: Connection, segment: Segment, *, make: bool = True) -> str:
         """
-        Return the id of the audience of *segment*, which is made if there is none.
+        Return the id of the audience of *segment*.
+
+        Args:
+            make: Whether to make it if there is none. Who sends all members does; with `on_deleted` `report` who sends
+                a change does not, since nobody remembers whether there was one.
 
         Raises:
             RelayError: There is none and none can be made, or it takes nobody; `action` says what to do.
@@ -95,7 +93,8 @@ class SegmentAudiences:
         with account.lock:
             found = self._remembered(account, segment) or self._found(account, connection, segment)
             if found is None:
-                self._check_history(connection, segment)
+                if not make:
+                    raise _deleted()
                 found = self._create(account, connection, segment)
         if found.operation_status == FLAGGED:
             raise _flagged()
@@ -263,6 +262,6 @@ def _flagged() -> GraphAPIError:
 
 def _deleted() -> AudienceDeletedError:
     return AudienceDeletedError(
-        "the segment's audience is deleted",
-        action="Set segments.on_deleted to create and sync the segment, or stop sending the segment.",
+        "the segment has no audience: it is deleted, or was never made",
+        action="Sync the segment, which makes and fills its audience, or set segments.on_deleted to create.",
     )

@@ -59,7 +59,6 @@ class SegmentDelivery:
             clock=self.outside.clock,
             settings=self.settings,
             known=self.outside.known_audiences,
-            history=self.outside.history,
         )
 
     def send(self, changes: SegmentChanges, sending: Sending, seeds: Sequence[str]) -> Delivered:
@@ -73,7 +72,8 @@ class SegmentDelivery:
         delivered = Delivered(sending, Result(destination={"segment_id": changes.segment.id}))
         try:
             connection = self.connection(changes.connection)
-            audience_id = self.audiences.audience_of(connection, changes.segment)
+            make = self.settings.on_deleted == "create"
+            audience_id = self.audiences.audience_of(connection, changes.segment, make=make)
         except RelayError as error:
             self._turn_away(delivered, list(changes.people.values()), changes, error)
             return delivered

@@ -23,7 +23,7 @@ from lib.graph_answers import GraphAnswer
 from lib.graph_api import GraphAPI
 from lib.graph_request import GraphRequest, Requests
 from lib.outcomes import Outcome, Result, rfc3339
-from lib.ports import AudienceHistory, Clock, Gathering, Queue, SideBySide
+from lib.ports import Clock, Gathering, Queue, SideBySide
 from lib.queue import MAX_MESSAGE_BYTES
 from lib.report import Report
 from lib.segment_audiences import KnownAudiences
@@ -68,7 +68,6 @@ class Outside:
 
     Args:
         gathering: Where changes of segments wait for a flush; None where each is sent at once.
-        history: Tells which audience a segment had; None where nobody remembers.
         known_audiences: What was found out of ad accounts' audiences.
     """
 
@@ -79,7 +78,6 @@ class Outside:
     clock: Clock
     side_by_side: SideBySide
     gathering: Gathering | None = None
-    history: AudienceHistory | None = None
     known_audiences: KnownAudiences = field(default_factory=KnownAudiences)
 
 

@@ -279,6 +279,7 @@ class GraphAPI:
             "subtype": "CUSTOM",
             "customer_file_source": "USER_PROVIDED_ONLY",
             "is_value_based": value_based,
+            "time_created": int(self._now()),
         }
         with self._lock:
             self.add_account(account)
@@ -652,7 +653,8 @@ class GraphAPI:
             if len(own) >= MAX_AUDIENCES:
                 raise MetaError(2654, "(#2654) Failed to create custom audience: too many audiences")
             audience_id = str(120_200_000_000_000_000 + next(self._serial))
-            audience = Audience(audience_id, account.account_id, dict(body), self.not_ready_after_create)
+            properties = {**body, "time_created": int(self._now())}
+            audience = Audience(audience_id, account.account_id, properties, self.not_ready_after_create)
             self._audiences[audience_id] = audience
         return {"id": audience_id, "message": "We'll match people on Facebook with your list."}
 

@@ -26,6 +26,9 @@ PROJECT: Final = "local"
 TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay"
 DEAD_LETTER_TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay-dead"
 SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/meta-relay"
+#: Where changes of segments are gathered.
+GATHERING: Final = f"projects/{PROJECT}/topics/meta-relay-changes"
+GATHERED: Final = f"projects/{PROJECT}/subscriptions/meta-relay-changes"
 TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
 HEALTH_TABLE: Final = f"{PROJECT}.meta_relay.health_log"
 TOKEN: Final = "token-of-acme"
@@ -72,12 +75,13 @@ def configuration(graph_url: str) -> dict[str, Any]:
             "sgtm": {
                 "keys": [secret("relay-key-sgtm") + "/versions/latest"],
                 "connections": ["acme", "globex"],
-                "actions": ["add", "remove", "remove_from_all", "events"],
+                "actions": ["add", "remove", "remove_from_all", "events", "enter", "leave"],
             }
         },
         "delivery_log": TABLE,
         "health_log": HEALTH_TABLE,
         "queue": {"topic": TOPIC, "dead_letter_topic": DEAD_LETTER_TOPIC},
+        "segments": {"topic": GATHERING, "subscription": GATHERED},
     }
 
 
@@ -122,6 +126,8 @@ class Stack:
             self.bigquery.add_table(table, json.loads((ROOT / "lib" / schema).read_text()))
         self.pubsub.add_topic(TOPIC)
         self.pubsub.add_topic(DEAD_LETTER_TOPIC)
+        self.pubsub.add_topic(GATHERING)
+        self.pubsub.add_subscription(GATHERED, GATHERING, ordering=True, ack_deadline_s=600)
         return self
 
     def __exit__(self, *_: object) -> None:
