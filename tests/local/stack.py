@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
@@ -93,14 +93,20 @@ class Stack:
         backoff_scale: How much of Pub/Sub's backoff is waited.
         ports: Port of each part by name, where it matters (`receive`, `deliver`).
         keeps: Whether Meta's stand-in keeps members and the bodies of calls.
+        now: Unix seconds, to which Meta's stand-in holds the times of events.
     """
 
     def __init__(
-        self, *, backoff_scale: float = 0.02, ports: Mapping[str, int] | None = None, keeps: bool = True
+        self,
+        *,
+        backoff_scale: float = 0.02,
+        ports: Mapping[str, int] | None = None,
+        keeps: bool = True,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._ports = dict(ports or {})
         tokens = {TOKEN: App(APP_SECRET, {ACCOUNT}, APP_ID), OTHER_TOKEN: App(None, {OTHER_ACCOUNT})}
-        self.graph = GraphAPI(tokens=tokens, keep_bodies=keeps, keep_members=keeps)
+        self.graph = GraphAPI(tokens=tokens, keep_bodies=keeps, keep_members=keeps, now=now)
         self.pubsub = PubSub(backoff_scale=backoff_scale)
         self.bigquery = BigQuery()
         self.secrets = SecretManager()
