@@ -117,8 +117,10 @@ function audienceBody() {
 }
 
 function segmentBody() {
-  const made = { segment: {}, change: data.action };
+  // Of two changes of a person the later one counts, in whichever order they arrive.
+  const made = { segment: {}, change: data.action, changed_at: getTimestampMillis() };
   if (!isSet(data.segmentId)) faults.push('segmentId: is empty');
+  if (data.userMode === 'event') faults.push("userMode: a segment's people are written by table or list");
   put(made.segment, 'id', makeString(data.segmentId));
   put(made.segment, 'name', data.segmentName);
   return putPeople(made, data.segmentPropertiesList);
@@ -200,13 +202,16 @@ function putPeople(made, rows) {
   if (data.userMode === 'multiple') {
     made.users = manyPeople();
   } else {
-    made.user = {};
-    // A person without a value is somebody who cannot be sent, which is no mistake in the body.
-    (rows || []).forEach((row) => {
-      made.user[row.name] = isSet(row.value) ? row.value : null;
-    });
+    made.user = onePerson(rows);
   }
   return made;
+}
+
+function onePerson(rows) {
+  const person = tableOf(rows);
+  // Somebody of whom nothing is known cannot be sent, which is no mistake in the body: the relay is to say so.
+  if (!orNothing(person)) (rows || []).forEach((row) => { person[row.name] = null; });
+  return person;
 }
 
 function manyPeople() {
@@ -259,7 +264,7 @@ function publish(text) {
 
 function readPublished(response) {
   const isHeld = isSuccess(response.statusCode);
-  const answer = objectIn(response.body);
+  const answer = answerIn(response.body);
   const facts = { Outcome: isHeld ? 'published' : 'failed', ResponseStatusCode: response.statusCode };
   if (isHeld) put(facts, 'MessageId', (answer.messageIds || [])[0]);
   // Google's word for it (PERMISSION_DENIED, NOT_FOUND), not its sentence.
@@ -288,7 +293,7 @@ function signed(headers, text) {
 }
 
 function readRelay(response) {
-  const answer = objectIn(response.body);
+  const answer = answerIn(response.body);
   const results = answer.results || [];
   setCookies(answer.cookies || {});
   // 2xx says that nothing is left to be tried; a destination that got nothing is still a failure to see.
@@ -428,9 +433,9 @@ function parsed(value) {
   return first === '{' || first === '[' ? JSON.parse(value) : value;
 }
 
-function objectIn(text) {
-  const value = JSON.parse(text || '');
-  return getType(value) === 'object' ? value : {};
+// What is no JSON has none of an answer's keys.
+function answerIn(text) {
+  return JSON.parse(text || '') || {};
 }
 
 function idsOf(value) {

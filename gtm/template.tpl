@@ -1398,7 +1398,7 @@ ___TEMPLATE_PARAMETERS___
         "displayName": "User Mode",
         "macrosInSelect": false,
         "simpleValueType": true,
-        "help": "One person by table, a list of people, or whoever the event itself names.",
+        "help": "One person by table, a list of people, or whoever the event itself names (not for segments).",
         "defaultValue": "single",
         "valueValidators": [
           {
@@ -2123,8 +2123,10 @@ function audienceBody() {
 }
 
 function segmentBody() {
-  const made = { segment: {}, change: data.action };
+  // Of two changes of a person the later one counts, in whichever order they arrive.
+  const made = { segment: {}, change: data.action, changed_at: getTimestampMillis() };
   if (!isSet(data.segmentId)) faults.push('segmentId: is empty');
+  if (data.userMode === 'event') faults.push("userMode: a segment's people are written by table or list");
   put(made.segment, 'id', makeString(data.segmentId));
   put(made.segment, 'name', data.segmentName);
   return putPeople(made, data.segmentPropertiesList);
@@ -2206,13 +2208,16 @@ function putPeople(made, rows) {
   if (data.userMode === 'multiple') {
     made.users = manyPeople();
   } else {
-    made.user = {};
-    // A person without a value is somebody who cannot be sent, which is no mistake in the body.
-    (rows || []).forEach((row) => {
-      made.user[row.name] = isSet(row.value) ? row.value : null;
-    });
+    made.user = onePerson(rows);
   }
   return made;
+}
+
+function onePerson(rows) {
+  const person = tableOf(rows);
+  // Somebody of whom nothing is known cannot be sent, which is no mistake in the body: the relay is to say so.
+  if (!orNothing(person)) (rows || []).forEach((row) => { person[row.name] = null; });
+  return person;
 }
 
 function manyPeople() {
@@ -2265,7 +2270,7 @@ function publish(text) {
 
 function readPublished(response) {
   const isHeld = isSuccess(response.statusCode);
-  const answer = objectIn(response.body);
+  const answer = answerIn(response.body);
   const facts = { Outcome: isHeld ? 'published' : 'failed', ResponseStatusCode: response.statusCode };
   if (isHeld) put(facts, 'MessageId', (answer.messageIds || [])[0]);
   // Google's word for it (PERMISSION_DENIED, NOT_FOUND), not its sentence.
@@ -2294,7 +2299,7 @@ function signed(headers, text) {
 }
 
 function readRelay(response) {
-  const answer = objectIn(response.body);
+  const answer = answerIn(response.body);
   const results = answer.results || [];
   setCookies(answer.cookies || {});
   // 2xx says that nothing is left to be tried; a destination that got nothing is still a failure to see.
@@ -2434,9 +2439,9 @@ function parsed(value) {
   return first === '{' || first === '[' ? JSON.parse(value) : value;
 }
 
-function objectIn(text) {
-  const value = JSON.parse(text || '');
-  return getType(value) === 'object' ? value : {};
+// What is no JSON has none of an answer's keys.
+function answerIn(text) {
+  return JSON.parse(text || '') || {};
 }
 
 function idsOf(value) {
@@ -3007,7 +3012,7 @@ scenarios:
       destinations: [{audience_id: '1001', value_based: false}, {audience_id: '1003', connection: 'acme', value_based: true}],
       event_data: {consent_state: event.consent_state, 'x-ga-gcs': 'G111', page_location: event.page_location},
       user: {EMAIL: ['Ada@Example.com', 'ada@example.org'], PHONE: '0170 1234567', COUNTRY: 'Deutschland',
-        LOOKALIKE_VALUE: 129.9, MADID: null}
+        LOOKALIKE_VALUE: 129.9}
     }));
 - name: 'Set-up 9: many people are added, as rows under a schema'
   code: |-
@@ -3040,7 +3045,7 @@ scenarios:
     handOver({action: 'enter', userMode: 'single', segmentId: '44A23B49', segmentName: 'Segment 1', connection: 'acme',
       segmentPropertiesList: [{name: 'email', value: 'ada@example.com'}, {name: 'firstname', value: 'Ada'}]});
     everyBody().forEach((body) => assertThat(body).isEqualTo({
-      segment: {id: '44A23B49', name: 'Segment 1'}, change: 'enter', connection: 'acme',
+      segment: {id: '44A23B49', name: 'Segment 1'}, change: 'enter', changed_at: 1800000000999, connection: 'acme',
       event_data: {consent_state: event.consent_state, 'x-ga-gcs': 'G111', page_location: event.page_location},
       user: {email: 'ada@example.com', firstname: 'Ada'}
     }));
@@ -3320,6 +3325,13 @@ scenarios:
     assertThat(sent.length).isEqualTo(0);
     assertThat(lines[0].Reason).isEqualTo('segmentId: is empty');
     fails();
+- name: Fault - the person of an event in a segment
+  code: |-
+    capture();
+    start([PUBSUB, {action: 'leave', segmentId: '1', userMode: 'event', logType: 'always'}]);
+    assertThat(sent.length).isEqualTo(0);
+    assertThat(lines[0].Reason).isEqualTo("userMode: a segment's people are written by table or list");
+    fails();
 - name: Fault - many people who are none
   code: |-
     capture();
@@ -3433,10 +3445,14 @@ scenarios:
     start([PUBSUB, ADD, {pageIds: 3, appIds: [4, '5']}]);
     assertThat(everyBody().map((body) => body.page_ids)).isEqualTo([['1', '2'], ['3']]);
     assertThat(everyBody().map((body) => body.app_ids)).isEqualTo([undefined, [4, '5']]);
+- name: People - somebody of whom nothing is known is told apart from nobody
+  code: |-
+    start([PUBSUB, ADD, {singleUserIdentifiersList: [{name: 'EMAIL', value: undefined}, {name: 'PHONE', value: ''}]}]);
+    assertThat(everyBody()[0].user).isEqualTo({EMAIL: null, PHONE: null});
 - name: People - a segment has no audience, and its person is written in the words of a CDP
   code: |-
     start([PUBSUB, ADD, {action: 'leave', segmentId: 'S', segmentName: '', segmentPropertiesList: [{name: 'email', value: 'a@example.com'}]}]);
-    assertThat(everyBody()[0]).isEqualTo({segment: {id: 'S'}, change: 'leave', user: {email: 'a@example.com'},
+    assertThat(everyBody()[0]).isEqualTo({segment: {id: 'S'}, change: 'leave', changed_at: 1800000000999, user: {email: 'a@example.com'},
       event_data: {consent_state: event.consent_state, 'x-ga-gcs': 'G111', page_location: event.page_location}});
 
 # Consent, limited data use, testing.

@@ -77,9 +77,9 @@ class Runner:
             if any(line.startswith(_MARK) for line in one.log)
         }
 
-    def mutants(self, template: Path, mutations: Sequence[Mapping[str, str]]) -> list[list[str]]:
-        """Return, for each of *mutations* of the template's code, the names of the scenarios that fail."""
-        answer: list[list[str]] = self._run(
+    def mutants(self, template: Path, mutations: Sequence[Mapping[str, str]]) -> list[str | None]:
+        """Return, for each of *mutations* of the template's code, the first scenario that fails; None if none does."""
+        answer: list[str | None] = self._run(
             str(_MUTANTS), str(self.script), str(template), input_text=json.dumps(mutations)
         )
         return answer
