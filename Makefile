@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-emulators check check-terraform terraform bench fuzz regions readme clean
+.PHONY: run test test-emulators check check-terraform terraform bench fuzz regions readme gtm clean
 
 run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
@@ -39,8 +39,11 @@ regions: $(STAMP) ## lib/regions.json and lib/currencies.json anew from the inst
 readme: $(STAMP) ## the README's generated tables anew
 	$(BIN)/python -m tests.tools.build_readme
 
+gtm: $(STAMP) ## gtm/template.tpl and gtm/form.svg anew from their parts
+	$(BIN)/python -m tests.tools.build_gtm
+
 clean:
-	rm -rf $(VENV) .bigquery-emulator
+	rm -rf $(VENV) .bigquery-emulator .gtm
 
 # The stamp names the interpreter too: another PYTHON means another environment.
 $(STAMP): requirements.txt requirements-dev.txt
