@@ -22,6 +22,7 @@ from lib.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lib.delivery_log import DeliveryLog
+    from lib.doctor import Clients
     from lib.handlers import Relay
     from lib.health_log import HealthLog
     from lib.ports import Gathering, Reply, SideBySide
@@ -148,12 +149,25 @@ def _delivery_log(config: Config, environ: Mapping[str, str]) -> DeliveryLog:
 
 def _health_log(config: Config, environ: Mapping[str, str]) -> HealthLog:
     from lib.delivery_log import BigQueryDeliveryLog  # noqa: PLC0415
-    from lib.health_log import HealthLog  # noqa: PLC0415
+    from lib.health_log import BigQueryHealthHistory, HealthLog  # noqa: PLC0415
 
     if config.health_log is None:
         return HealthLog()
     client = cache(lambda: _bigquery_client(environ))
-    return HealthLog(BigQueryDeliveryLog(client, config.health_log, name="health"))
+    return HealthLog(
+        BigQueryDeliveryLog(client, config.health_log, name="health"), BigQueryHealthHistory(client, config.health_log)
+    )
+
+
+def clients(environ: Mapping[str, str]) -> Clients:
+    """Return what makes the official clients, for a command that looks at what the functions only use."""
+    from lib.doctor import Clients  # noqa: PLC0415
+
+    return Clients(
+        publisher=cache(lambda: _publisher(environ)),
+        subscriber=cache(lambda: _subscriber(environ)),
+        bigquery=cache(lambda: _bigquery_client(environ)),
+    )
 
 
 def _gathering(config: Config, environ: Mapping[str, str], side_by_side: SideBySide) -> Gathering | None:

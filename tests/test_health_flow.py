@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
+import requests
 
 from lib.health_flow import MAX_SESSIONS
 from tests.functions import Functions, add
@@ -286,6 +288,57 @@ class TestAudiences:
         assert len([audience for audience in read if audience != "2001"]) == MAX_SESSIONS
         assert {"5007", "5049"} <= set(read)
         assert "5010" not in read
+
+
+class TestMatchQualityTrend:
+    """The rows of the week before are the measure."""
+
+    @staticmethod
+    def trend(rows: list[dict[str, Any]]) -> list[tuple[Any, Any, Any, Any]]:
+        names = ("event_name", "reason", "match_quality", "match_quality_before")
+        return [
+            (row[names[0]], row.get(names[1]), row[names[2]], row[names[3]])
+            for row in rows
+            if row["kind"] == "match_quality_trend"
+        ]
+
+    def test_a_fall_is_seen_against_earlier_rounds(self, functions: Functions) -> None:
+        health = functions.stack.graph.health
+        health.set_quality(DATASET, "Purchase", score=9.0)
+        health.set_quality(DATASET, "Lead", score=6.0)
+        assert self.trend(check(functions, "1")) == []
+        health.set_quality(DATASET, "Purchase", score=8.4)
+        health.set_quality(DATASET, "Lead", score=5.0)
+        rows = check(functions, "2")
+        assert self.trend(rows) == [("Purchase", None, 8.4, 9.0), ("Lead", "match_quality_falling", 5.0, 6.0)]
+        assert faults(rows) == {("acme", "match_quality_trend", DATASET, "match_quality_falling")}
+
+    @pytest.mark.parametrize(("days", "seen"), [(6.9, True), (7.1, False)])
+    def test_a_week_is_looked_back(self, functions: Functions, days: float, seen: bool) -> None:
+        earlier = datetime.fromtimestamp(time.time() - days * _DAY, UTC).isoformat()
+        row = {
+            "row_id": "1", "logged_at": earlier, "kind": "match_quality", "status": "ok", "connection": "acme",
+            "subject": DATASET, "event_name": "Purchase", "match_quality": 9.0,
+        }  # fmt: skip
+        url = f"{functions.stack.bigquery.url}/projects/local/datasets/meta_relay/tables/health_log/insertAll"
+        assert "insertErrors" not in requests.post(url, json={"rows": [{"json": row}]}, timeout=5).json()
+        functions.stack.graph.health.set_quality(DATASET, "Purchase", score=7.0)
+        assert bool(self.trend(check(functions))) is seen
+
+    def test_a_table_that_cannot_be_queried_is_told(self, functions: Functions) -> None:
+        functions.stack.graph.health.set_quality(DATASET, "Purchase")
+        functions.stack.bigquery.fail(status=403, match="/jobs")
+        rows = check(functions)
+        assert [(row["kind"], row["status"], row["reason"]) for row in rows if row["status"] != "ok"] == [
+            ("match_quality_trend", "unknown", "history_unreadable")
+        ]
+        assert "roles/bigquery.jobUser" in rows[0]["action"]
+
+    def test_without_a_dataset_nothing_is_queried(self, functions: Functions) -> None:
+        for connection in functions.config["connections"].values():
+            del connection["dataset_id"]
+        functions.stack.bigquery.fail(status=403, match="/jobs")
+        assert faults(check(functions)) == set()
 
 
 class TestLog:

@@ -19,9 +19,9 @@ ROOT: Final = Path(__file__).parents[1]
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
     "flow": "handlers push secret_notices audience_flow event_flow health_flow segment_flow segment_delivery flush "
-    "admission sending outcomes",
+    "doctor admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
-    "ports config console_log segment_source table_source file_source",
+    "ports config console_log segment_source table_source file_source dead_letters",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
     "action_sources event_names event_times event_values faults money personal changes audience_admin",
