@@ -130,7 +130,7 @@ def check(server_event: Mapping[str, Any], faults: Faults) -> None:
     """Tell *faults* what the event's action source wants and it lacks."""
     source = server_event["action_source"]
     for need in NEEDS.get(source, ()):
-        if need.channel not in {None, server_event.get("messaging_channel")}:
+        if need.channel is not None and need.channel != server_event.get("messaging_channel"):
             continue
         if not (_holds(server_event, need.field) or any(_holds(server_event, field) for field in need.also)):
             note = faults.refuse if need.is_refused else faults.warn

@@ -12,10 +12,10 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -42,8 +42,7 @@ _MILLISECONDS = re.compile(r"[1-9][0-9]{12}", re.ASCII)
 _FOUND_AT: Final = Paths({row.user_data: row.event for row in IDENTIFIERS if row.user_data in {"fbc", "fbp"}})
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserId:
+class BrowserId(NamedTuple):
     """
     An fbc or fbp, which prints itself exactly as it was parsed.
 
@@ -70,16 +69,15 @@ class BrowserId:
         return cls(index, time, payload)
 
     def __str__(self) -> str:
-        appendix = f".{self.appendix}" if self.appendix else ""
-        return f"fb.{self.subdomain_index}.{self.time}.{self.payload}{appendix}"
+        text = f"fb.{self.subdomain_index}.{self.time}.{self.payload}"
+        return f"{text}.{self.appendix}" if self.appendix else text
 
     def holds(self, click_id: str) -> bool:
         """Tell whether it is of that click; the mark is no part of a click id, unless it only looked like one."""
         return click_id in {self.payload, f"{self.payload}.{self.appendix}"}
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserIds:
+class BrowserIds(NamedTuple):
     """
     Those of one event.
 
@@ -95,7 +93,12 @@ class BrowserIds:
 
     def user_data(self) -> dict[str, object]:
         """Return them under Meta's keys."""
-        return {key: str(value) for key, value in (("fbc", self.fbc), ("fbp", self.fbp)) if value is not None}
+        found: dict[str, object] = {}
+        if self.fbc is not None:
+            found["fbc"] = str(self.fbc)
+        if self.fbp is not None:
+            found["fbp"] = str(self.fbp)
+        return found
 
     def cookies(self) -> dict[str, str]:
         """Return the cookies to be set in the browser."""
@@ -107,7 +110,7 @@ def browser_ids(
     *,
     overrides: Mapping[str, object],
     cookies: Mapping[str, str],
-    time_ms: int,
+    time_ms: Callable[[], int],
     urls: Iterable[str] | None = None,
     new_fbp: int | None = None,
     report: Report,
@@ -121,7 +124,7 @@ def browser_ids(
 
     Args:
         overrides: Meta's keys, which win over all.
-        time_ms: Of the event; what is new gets it where the event does not say when its request began.
+        time_ms: Gives that of the event; what is new gets it where the event does not say when its request began.
         urls: Of the page and of the one before it, whose click counts too, as in the Parameter Builder; None for the
             event's own.
         new_fbp: A random number from 0 to 2147483647, for a browser that has no fbp; None leaves it without.
@@ -182,7 +185,7 @@ def _stated(values: Iterable[object]) -> list[object]:
     return stated
 
 
-def _made(event: CommonEvent, time_ms: int, payload: str) -> BrowserId:
+def _made(event: CommonEvent, time_ms: Callable[[], int], payload: str) -> BrowserId:
     return BrowserId(_SUBDOMAIN_INDEX, str(_began_ms(event, time_ms)), payload)
 
 
@@ -205,10 +208,10 @@ def click_id_of(url: str) -> str:
     return ""
 
 
-def _began_ms(event: CommonEvent, time_ms: int) -> int:
+def _began_ms(event: CommonEvent, time_ms: Callable[[], int]) -> int:
     """Return when the request of *event* began, in which the click id was first seen."""
     text = as_text(event.get("x-sst-system_properties.request_start_time_ms"))
-    return int(text) if text is not None and _MILLISECONDS.fullmatch(text) else time_ms
+    return int(text) if text is not None and _MILLISECONDS.fullmatch(text) else time_ms()
 
 
 #: The keys that event enhancement remembers, as Stape's and Meta's tags do: hashes, and Facebook's own number.

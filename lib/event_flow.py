@@ -225,7 +225,7 @@ class EventFlow:
             one.event,
             overrides=own_user_data,
             cookies=cookies,
-            time_ms=1000 * time_of_event(one.event, request.overrides, now=now),
+            time_ms=lambda: 1000 * time_of_event(one.event, request.overrides, now=now),
             new_fbp=_new_fbp(request, one, origin),
             report=way.report,
             row=one.row,

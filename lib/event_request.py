@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from lib.common_event import CommonEvent
@@ -25,6 +25,7 @@ _OVERRIDES: Final = frozenset(
         "user_data", "custom_data", "app_data", "original_event_data", "messaging_channel", "test_event_code",
     }
 )  # fmt: skip
+_OBJECTS: Final = ("user_data", "custom_data", "app_data", "original_event_data")
 #: `_fbi` is where Meta's Parameter Builder keeps the address that the browser itself has seen.
 _COOKIES: Final = frozenset({"_fbp", "_fbc", "_gtmeec", "_fbi"})
 
@@ -71,30 +72,37 @@ def parse_event_request(body: Mapping[str, object]) -> EventRequest:
     """
     asked = Asked(body if _KEYS & body.keys() else {"event_data": body})
     options = parse_options(asked)
-    overrides = dict(asked.mapping("event") or {})
-    warnings = []
-    if overrides.keys() - _OVERRIDES:
-        warnings.append("event has keys that are not known; they are ignored")
-    for key in ("user_data", "custom_data", "app_data", "original_event_data"):
-        if not isinstance(overrides.get(key), Mapping | None):
-            raise InvalidRequestError("must be an object", field=f"event.{key}")
-    if code := overrides.get("test_event_code"):
-        overrides["test_event_code"] = parse_id(code, "event.test_event_code")
-    request = EventRequest(
-        options=options,
-        destinations=_destinations(asked),
-        events=_events(asked, options),
-        overrides={key: value for key, value in overrides.items() if key in _OVERRIDES and value is not None},
-        products=parse_products(asked.take("products")),
-        cookies=_cookies(asked),
-    )
-    if request.overrides.get("event_id") and len(request.events) > 1:
+    stated = asked.mapping("event") or {}
+    destinations, events = _destinations(asked), _events(asked, options)
+    products, cookies = parse_products(asked.take("products")), _cookies(asked)
+    if stated.get("event_id") and len(events) > 1:
         raise InvalidRequestError("would make several events one to Meta", field="event.event_id")
+    warnings = []
+    if not stated.keys() <= _OVERRIDES:
+        warnings.append("event has keys that are not known; they are ignored")
     if (asked.mapping("identity") or {}).get("enabled"):
         warnings.append("identity: no resolver is configured")
     if asked.has_unknown():
         warnings.append("the body has keys that are not known; they are ignored")
-    return replace(request, warnings=tuple(warnings))
+    return EventRequest(
+        options=options,
+        destinations=destinations,
+        events=events,
+        overrides=_overrides(stated),
+        products=products,
+        cookies=cookies,
+        warnings=tuple(warnings),
+    )
+
+
+def _overrides(stated: Mapping[str, object]) -> dict[str, object]:
+    for key in _OBJECTS:
+        if not isinstance(stated.get(key), Mapping | None):
+            raise InvalidRequestError("must be an object", field=f"event.{key}")
+    overrides = {key: value for key, value in stated.items() if value is not None and key in _OVERRIDES}
+    if code := overrides.get("test_event_code"):
+        overrides["test_event_code"] = parse_id(code, "event.test_event_code")
+    return overrides
 
 
 def _events(asked: Asked, options: Options) -> tuple[CommonEvent, ...]:

@@ -292,7 +292,7 @@ def gender(text: str, context: Context) -> str:
 
 
 _ISO_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?", re.ASCII)
-_COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
+_COMPACT_LENGTH: Final = len("YYYYMMDD")
 _LOCAL_DATE = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4})(?:[T, ]+\d{1,2}:.*)?", re.ASCII)
 _MONTHS: Final = 12
 #: "Year 1900 to the current year".
@@ -301,7 +301,9 @@ _FIRST_YEAR: Final = 1900
 
 def date_of_birth(text: str, context: Context) -> str:
     """`YYYYMMDD`, from ISO, the compact form, or day, month and year in the connection's order."""
-    if match := _ISO_DATE.fullmatch(text) or _COMPACT_DATE.fullmatch(text):
+    if len(text) == _COMPACT_LENGTH and text.isascii() and text.isdigit():
+        year, month, day = int(text[:4]), int(text[4:6]), int(text[6:])
+    elif match := _ISO_DATE.fullmatch(text):
         year, month, day = map(int, match.groups())
     elif match := _LOCAL_DATE.fullmatch(text):
         first, second, year = map(int, match.groups())
@@ -312,9 +314,10 @@ def date_of_birth(text: str, context: Context) -> str:
         born = date(year, month, day)
     except ValueError:
         raise UnusableValueError("not a date") from None
-    if not date(_FIRST_YEAR, 1, 1) <= born <= context.settings.today:
+    if year < _FIRST_YEAR or born > context.settings.today:
         raise UnusableValueError("not a date of birth between 1900 and today")
-    return f"{born:%Y%m%d}"
+    # What strftime does, in a tenth of the time.
+    return f"{year}{month:02}{day:02}"
 
 
 def _month_and_day(first: int, second: int, context: Context) -> tuple[int, int]:

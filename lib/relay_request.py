@@ -232,14 +232,15 @@ def parse_connection(value: object, field: str) -> str | None:
 def parse_options(asked: Asked) -> Options:
     """Read what is common to all bodies."""
     event = asked.mapping("event_data")
-    consent = Asked(asked.mapping("consent") or {})
+    consent = asked.mapping("consent")
     common = None if event is None else CommonEvent(event)
+    state, required, on_denied_remove = _consent(Asked(consent)) if consent else (None, None, False)
     return Options(
         connection=parse_connection(asked.take("connection"), "connection"),
         event=common,
-        state=_state(consent),
-        required=_required(consent),
-        on_denied_remove=_within("consent", lambda: consent.one_of("on_denied", {"remove": True})) or False,
+        state=state,
+        required=required,
+        on_denied_remove=on_denied_remove,
         optimistic=asked.flag("optimistic"),
         debug=asked.flag("debug"),
         dry_run=asked.flag("dry_run"),
@@ -255,8 +256,10 @@ def _within(field: str, read: Callable[[], _Value]) -> _Value:
         raise InvalidRequestError(error.message, field=f"{field}.{error.field}") from None
 
 
-def _state(consent: Asked) -> Mapping[str, object] | None:
-    return _within("consent", lambda: consent.mapping("state"))
+def _consent(consent: Asked) -> tuple[Mapping[str, object] | None, tuple[str, ...] | None, bool]:
+    state = _within("consent", lambda: consent.mapping("state"))
+    removes = _within("consent", lambda: consent.one_of("on_denied", {"remove": True})) or False
+    return state, _required(consent), removes
 
 
 def _required(consent: Asked) -> tuple[str, ...] | None:
@@ -271,6 +274,8 @@ def _required(consent: Asked) -> tuple[str, ...] | None:
 def _data_processing(stated: Mapping[str, object], event: CommonEvent | None) -> DataProcessing | None:
     """Return what the caller states; a person's own opt-out counts where the caller states no option."""
     opted_out = event is not None and any(opts_out_of_sale(event.get(key)) for key in US_PRIVACY_KEYS)
+    if not stated and not opted_out:
+        return None
     options = options_of(stated.get("options") or (["LDU"] if opted_out else []))
     country = country_number(stated.get("country") or 0)
     state = state_number(stated.get("state") or 0)

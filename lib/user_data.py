@@ -12,15 +12,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 from lib.cells import as_text
 from lib.click_ids import BrowserIds
 from lib.common_event import CommonEvent, Finding, Paths
 from lib.errors import RelayError
-from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, is_sha256_column, sha256_hex
+from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, is_foreign_digest, is_sha256_part, sha256_hex
 from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID, IDENTIFIERS, Identifier
-from lib.normalization import Context, Settings, UnusableValueError, clean
+from lib.normalization import ASCII_EDGES, BLANK_LENGTHS, BLANKS, Context, Settings, UnusableValueError, clean
 from lib.regions import country_code
 from lib.report import Report
 
@@ -54,6 +55,9 @@ _REFUSED: Final = (
     frozenset({"ln", "ge"}),
 )
 
+#: Keys that are in none of them.
+_ENOUGH: Final = _META_KEYS - _NOT_OF_A_PERSON - frozenset().union(*_REFUSED)
+
 NO_IDENTIFIER: Final = "no usable identifier"
 REFUSED_COMBINATION: Final = "only identifiers that Meta refuses without a better one"
 
@@ -86,29 +90,36 @@ def build_user_data(
     found = _FOUND_AT.find(event)
     if address := cookies.get(_IP_COOKIE):
         found.setdefault(_IP_ADDRESS, []).append((_LAST, 0, address))
-    for key, value in overrides.items():
-        if key not in _META_KEYS:
-            report.warn("event.user_data: keys that Meta does not have are left out")
-        elif _says_something(value) and key not in _BROWSER_IDS:
-            found[key] = [(0, 0, value)]
-    countries = _countries(found["country"]) if "country" in found else {}
+    if not overrides.keys() <= _META_KEYS:
+        report.warn("event.user_data: keys that Meta does not have are left out")
+    countries = _countries(_findings("country", overrides, found))
     reader = _Reader(Context(settings, countries.get(0)), countries, report, row)
+    # What one text states, as most events state most keys, is read quicker than what has to be chosen or refused.
+    texts = {key: of_key[0][2] for key, of_key in found.items() if len(of_key) == 1 and of_key[0][1] == 0}
+    texts |= overrides
     user_data: dict[str, object] = {}
-    for key, identifier, read in _READ[settings.hash_external_id]:
-        if key not in found:
+    for key, identifier, read, usual in _READ[settings.hash_external_id]:
+        value = None
+        if type(text := texts.get(key)) is str:
+            value = usual(text, reader)
+        elif key not in found and key not in overrides:
             continue
-        findings = found[key]
-        _, place, text = findings[0]
-        if place == 0 and type(text) is str and len(findings) == 1:
-            # What most events hold of most keys, and nothing slower than it has to be.
-            value = read(reader, identifier, ((text, reader.context),)) if (text := clean(text)) else None
-        else:
-            value = read(reader, identifier, reader.texts(key, findings))
+        if value is None:
+            value = read(reader, identifier, reader.texts(key, _findings(key, overrides, found)))
         if value:
             user_data[key] = value
     user_data |= browser_ids.user_data()
     check_user_data(user_data, hash_external_id=settings.hash_external_id)
     return user_data
+
+
+_Found = Mapping[str, Sequence[Finding]]
+
+
+def _findings(key: str, overrides: Mapping[str, object], found: _Found) -> Sequence[Finding]:
+    """Return where *key* is read from: the override if it says something, else the places of the event."""
+    value = overrides.get(key)
+    return [(0, 0, value)] if value is not None and _says_something(value) else found.get(key, ())
 
 
 def check_user_data(user_data: Mapping[str, object], *, hash_external_id: bool) -> None:
@@ -118,20 +129,28 @@ def check_user_data(user_data: Mapping[str, object], *, hash_external_id: bool) 
     Raises:
         UnsafeUserDataError: It is not.
     """
-    cells: list[str] = []
     try:
-        for key in _HASHED if hash_external_id else _HASHED_ALWAYS:
-            if key in user_data:
-                cells += user_data[key]  # type: ignore[arg-type] # what is no list of texts raises or is no hash
-        are_hashes = (set(map(len, cells)) <= {64} and is_sha256_column(cells)) or all(map(_is_hash, cells))
+        cells = [
+            cell
+            for key in (_HASHED if hash_external_id else _HASHED_ALWAYS)
+            if key in user_data
+            for cell in user_data[key]  # type: ignore[attr-defined] # what is no list of texts raises or is no hash
+        ]
+        are_hashes = is_sha256_part(cells) if _UNMARKED.issuperset(map(len, cells)) else all(map(_is_hash, cells))
     except TypeError:
         are_hashes = False
     if not are_hashes:
         raise UnsafeUserDataError("a key that has to be hashed is not", field="user_data", process="build")
 
 
+#: Length of a hash without the Parameter Builder's mark.
+_UNMARKED: Final = frozenset({64})
+
+
 def why_unusable(user_data: Mapping[str, object]) -> str | None:
     """Return why Meta would take no event of this person; None if it names somebody well enough."""
+    if not _ENOUGH.isdisjoint(user_data):
+        return None
     keys = user_data.keys() - _NOT_OF_A_PERSON
     if not keys:
         return NO_IDENTIFIER
@@ -259,6 +278,8 @@ def _text(reader: _Reader, identifier: Identifier, texts: _Texts) -> str:
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 #: The largest that every reader of JSON takes for an integer.
 _LARGEST_INTEGER: Final = 2**63 - 1
+#: Numbers of fewer digits are all below it.
+_LONG: Final = 19
 
 
 def _number(reader: _Reader, identifier: Identifier, texts: _Texts) -> int | str:
@@ -350,12 +371,73 @@ def _plain_address(text: str) -> str | None:
 _Read = Callable[[_Reader, Identifier, _Texts], object]
 _READ_AS: Final[Mapping[str, _Read]] = {_IP_ADDRESS: _ip_address, "lead_id": _number, "fb_login_id": _number}
 
+#: Makes the value of a text; None for an unusual one, which is left to `_Read`.
+_Usual = Callable[[str, _Reader], object]
+_SPECIAL_LENGTHS: Final = BLANK_LENGTHS | DIGEST_LENGTHS
 
-def _reading(*, hash_external_id: bool) -> tuple[tuple[str, Identifier, _Read], ...]:
-    """Return each key, its row in the table and how it is read."""
+
+def _usual_hash(identifier: Identifier) -> _Usual:
+    rule, key = identifier.rule, identifier.user_data
+
+    def read(raw: str, reader: _Reader) -> list[str] | None:
+        text = raw.strip(ASCII_EDGES) if raw.isascii() else clean(raw)
+        length = len(text)
+        if length in _SPECIAL_LENGTHS and (length in DIGEST_LENGTHS or text.lower() in BLANKS):
+            return None
+        try:
+            normal = rule(text, reader.context)
+        except UnusableValueError:
+            return None
+        if reader.context.doubts:
+            reader.warn(key, reader.context.doubts)
+        return [sha256(normal.encode()).hexdigest()] if normal else None
+
+    return read
+
+
+def _usual_text(identifier: Identifier) -> _Usual:
+    rule = identifier.rule
+
+    def read(raw: str, reader: _Reader) -> str | None:
+        if not (text := clean(raw)):
+            return None
+        try:
+            return rule(text, reader.context)
+        except UnusableValueError:
+            return None
+
+    return read
+
+
+def _usual_number(_identifier: Identifier) -> _Usual:
+    return lambda raw, _reader: int(raw) if _WHOLE_NUMBER.fullmatch(raw) and len(raw) < _LONG else None
+
+
+def _usual_address(_identifier: Identifier) -> _Usual:
+    return lambda raw, _reader: raw if _IPV4.fullmatch(raw) and not _PRIVATE_IPV4.match(raw) else None
+
+
+_USUAL: Final[Mapping[_Read, Callable[[Identifier], _Usual]]] = {
+    _hashes: _usual_hash,
+    _text: _usual_text,
+    _number: _usual_number,
+    _ip_address: _usual_address,
+}
+
+
+def _unusual(_raw: str, _reader: _Reader) -> None:
+    """Leave every text to `_Read`."""
+
+
+def _reading(*, hash_external_id: bool) -> tuple[tuple[str, Identifier, _Read, _Usual], ...]:
+    """Return each key, its row in the table, how it is read, and how a usual text of it is."""
     hashed = _HASHED if hash_external_id else _HASHED_ALWAYS
-    plain = {row.user_data: _plain_texts if row.hashed else _READ_AS.get(row.user_data, _text) for row in _FIELDS}
-    return tuple((row.user_data, row, _hashes if row.user_data in hashed else plain[row.user_data]) for row in _FIELDS)
+    rows = []
+    for row in _FIELDS:
+        read = _plain_texts if row.hashed else _READ_AS.get(row.user_data, _text)
+        read = _hashes if row.user_data in hashed else read
+        rows.append((row.user_data, row, read, _USUAL[read](row) if read in _USUAL else _unusual))
+    return tuple(rows)
 
 
 #: By whether external ids are hashed.

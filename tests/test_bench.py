@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from tests.bench.__main__ import speed_lines
+from tests.bench.__main__ import event_lines, speed_lines
 from tests.bench.people import FIELDS, people
 
 
@@ -20,3 +20,10 @@ def test_each_step_is_measured_beside_what_it_is_compared_with() -> None:
     assert 10 == len(lines)
     assert {2.5, 4.0, 4.3, 2.8, 8.0} == {line.target for line in lines if line.target is not None}
     assert all(line.ratio is not None and line.ratio > 0 for line in lines if line.target is not None)
+
+
+def test_an_event_is_measured_beside_the_same_one_of_the_library() -> None:
+    """The steps refuse to be timed where they do not give the same hashes."""
+    lines = event_lines(5, rounds=1)
+    assert [None, 6.0, 6.0, 2.5, 2.5] == [line.target for line in lines]
+    assert all(line.ratio is not None and line.ratio > 0 for line in lines[1:])

@@ -52,7 +52,7 @@ def ids_of(
         CommonEvent(event),
         overrides=overrides or {},
         cookies=cookies or {},
-        time_ms=TIME_MS,
+        time_ms=lambda: TIME_MS,
         urls=urls,
         new_fbp=new_fbp,
         report=collected,

@@ -10,11 +10,13 @@ from itertools import islice
 from typing import Final
 
 from lib.hashing import as_sha256_hex
+from tests.bench.events import event_steps
 from tests.bench.people import FEW_FIELDS, FIELDS, Row, people
 from tests.bench.processes import import_rounds, memory
 from tests.bench.rounds import Round, measure, median_of, ratio_of
 from tests.bench.speed import phone_steps, steps
 from tests.bench.table import Line, table
+from tests.bench.throughput import throughput_rounds
 
 _SEED: Final = 7
 #: Mark of a schema -> its fields, and what a batch may cost beside hashlib, and has to be ahead of facebook-business.
@@ -52,15 +54,40 @@ def _line(
     *,
     target: float | None = None,
     at_least: bool = False,
+    each: int = 0,
 ) -> Line:
+    seconds = median_of(rounds, name)
     return Line(
         what=f"{name}: {what}",
-        median=f"{1000 * median_of(rounds, name):.1f} ms",
+        median=f"{1e6 * seconds / each:.1f} us" if each else f"{1000 * seconds:.1f} ms",
         ratio=ratio_of(rounds, name, against) if against else None,
         against=against,
         at="least" if at_least else "most",
         target=target,
     )
+
+
+def event_lines(count: int, rounds: int) -> list[Line]:
+    """Return how fast one event becomes what leaves."""
+    measured = measure(event_steps(count), rounds)
+    return [
+        _line(measured, "hashes of an event", "ten, bare", each=count),
+        _line(measured, "user_data", "of an event, bytes to bytes", "hashes of an event", target=6.0, each=count),
+        _line(measured, "event", "the whole of it, request to body", "hashes of an event", target=6.0, each=count),
+        _line(measured, "facebook-business event", "the same", "user_data", target=2.5, at_least=True, each=count),
+        _line(measured, "facebook-business event", "the same", "event", target=2.5, at_least=True, each=count),
+    ]
+
+
+def throughput_lines(rounds: int, requests: int) -> list[Line]:
+    """Return how many requests a second go through functions-framework."""
+    measured = throughput_rounds(rounds, requests)
+    ratio = ratio_of(measured, "smallest", "receive")
+    smallest, receive = (f"{requests / median_of(measured, name):.0f}/s" for name in ("smallest", "receive"))
+    return [
+        Line(what="the smallest function with the same calls", median=smallest),
+        Line(what="receive", median=receive, ratio=ratio, against="the smallest", at="least", target=0.7),
+    ]
 
 
 def import_lines(rounds: int) -> list[Line]:
@@ -96,6 +123,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     batch = list(islice(rows, chosen.rows))
     print(table(f"Speed, {chosen.rows:,} rows in one batch", speed_lines(batch, chosen.rounds)))
+    print(table("One event with ten hashed and five plain keys", event_lines(chosen.rows // 5, chosen.rounds)))
+    print(
+        table(
+            "Requests of one event each, through functions-framework", throughput_lines(chosen.rounds, chosen.rows // 5)
+        )
+    )
     print(table("Import, above functions-framework alone", import_lines(chosen.rounds)))
     # Without those who came hashed, which would make the body larger than what Cloud Run takes.
     plain = [row for row in rows if as_sha256_hex(str(row[0])) is None]

@@ -178,11 +178,22 @@ class Stack:
 class Function:
     """One function of main.py under functions-framework, in a process of its own."""
 
-    def __init__(self, target: str, port: int, environ: Mapping[str, str], *, log: int | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        port: int,
+        environ: Mapping[str, str],
+        *,
+        log: int | None = None,
+        source: Path = ROOT / "main.py",
+    ) -> None:
         self.target = target
         self.url = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            [Path(sys.executable).with_name("functions-framework"), "--target", target, "--port", str(port)],
+            [
+                *(Path(sys.executable).with_name("functions-framework"), "--source", source),
+                *("--target", target, "--port", str(port)),
+            ],
             cwd=ROOT,
             env={**os.environ, "THREADS": "16", **environ},
             stdout=subprocess.DEVNULL if log is None else log,
