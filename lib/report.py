@@ -87,6 +87,13 @@ class Report:
         _take_more(self.rows, other.rows)
         self.warnings |= other.warnings
 
+    def add_counts(self, other: Report) -> None:
+        """Add the counts of *other*, which speaks of other rows."""
+        for key, count in other.reasons.items():
+            self.reasons[key] += count
+        for audience, count in other.rows.items():
+            self.rows[audience] += count
+
     def listed(self) -> list[dict[str, int | str | None]]:
         """Return the rejects as an answer shows them, in the order of rows."""
         return [

@@ -199,8 +199,7 @@ class SegmentFlow:
         ]
         numbers = list(users)
         found.rejects = [replace(reject, row=numbers[reject.row]) for reject in found.rejects]
-        found.reasons += report.reasons
-        found.rows += report.rows
+        found.add_counts(report)
         report.merge(found)
         return changes
 

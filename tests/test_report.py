@@ -91,3 +91,12 @@ class TestMerging:
         other.warn("b")
         one.merge(other)
         assert list(one.warnings) == ["a", "b"]
+
+
+def test_counts_of_other_rows_add_up() -> None:
+    one, other = Report(), Report()
+    one.reject_row(0, "too short")
+    other.reject_row(1, "too short")
+    other.reject_cell(1, "PHONE", "not a phone number")
+    one.add_counts(other)
+    assert (one.rejected_rows(None), one.counted(None)) == (2, {"too short": 2, "PHONE: not a phone number": 1})
