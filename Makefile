@@ -23,7 +23,8 @@ check: $(STAMP) check-terraform
 check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or from TF_REATTACH_PROVIDERS
 	$(BIN)/python -m pytest -m terraform
 
-terraform: $(STAMP) ## tests/data/terraform.json anew: what Terraform plans for both functions
+terraform: $(STAMP) ## what is written of Terraform or for it: tests/data/terraform.json and the next steps of the view `errors`
+	$(BIN)/python -m tests.tools.build_next_steps
 	$(BIN)/python -m tests.tools.build_terraform
 
 bench: $(STAMP)

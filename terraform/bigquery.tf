@@ -4,8 +4,25 @@ locals {
   dataset = replace(var.name, "-", "_")
 
   logs = {
-    delivery_log = { clustering = ["kind", "outcome"], description = "One row for each call and outcome." }
-    health_log   = { clustering = ["kind", "status"], description = "One row for each thing that a health check has looked at." }
+    delivery_log = {
+      clustering  = ["kind", "outcome"]
+      description = "One row for each call and outcome."
+      writers     = ["receive", "deliver"]
+    }
+    health_log = {
+      clustering  = ["kind", "status"]
+      description = "One row for each thing that a health check has looked at."
+      writers     = ["deliver"]
+    }
+  }
+  # Each reads the view `deliveries` or the health log; README.md says what for.
+  views = toset(["consent", "errors", "health", "identity", "latency", "match_quality", "meta_usage", "outcomes", "rejects"])
+  view_values = {
+    delivery_log = local.table_ids.delivery_log
+    health_log   = local.table_ids.health_log
+    deliveries   = "${var.project_id}.${local.dataset}.deliveries"
+    view_days    = var.bigquery.view_days
+    steps        = jsondecode(file("${path.module}/views/next_steps.json"))
   }
   table_ids = { for name in keys(local.logs) : name => "${var.project_id}.${local.dataset}.${name}" }
 }
@@ -44,11 +61,40 @@ resource "google_bigquery_table" "log" {
   }
 }
 
-# Only what each does: both write the log.
-resource "google_bigquery_table_iam_member" "writer" {
-  for_each = {
-    for pair in setproduct(["receive", "deliver"], keys(local.logs)) : join("-", pair) => { account = pair[0], table = pair[1] }
+resource "google_bigquery_table" "deliveries" {
+  dataset_id          = google_bigquery_dataset.relay.dataset_id
+  table_id            = "deliveries"
+  description         = "The delivery log of the last ${var.bigquery.view_days} days, each row once."
+  deletion_protection = false
+
+  view {
+    query          = templatefile("${path.module}/views/deliveries.sql", local.view_values)
+    use_legacy_sql = false
   }
+
+  depends_on = [google_bigquery_table.log]
+}
+
+resource "google_bigquery_table" "view" {
+  for_each = local.views
+
+  dataset_id          = google_bigquery_dataset.relay.dataset_id
+  table_id            = each.key
+  description         = trimprefix(split("\n", file("${path.module}/views/${each.key}.sql"))[0], "-- ")
+  deletion_protection = false
+
+  view {
+    query          = templatefile("${path.module}/views/${each.key}.sql", local.view_values)
+    use_legacy_sql = false
+  }
+
+  depends_on = [google_bigquery_table.deliveries]
+}
+
+resource "google_bigquery_table_iam_member" "writer" {
+  for_each = merge([
+    for name, log in local.logs : { for account in log.writers : "${account}-${name}" => { account = account, table = name } }
+  ]...)
 
   dataset_id = google_bigquery_dataset.relay.dataset_id
   table_id   = google_bigquery_table.log[each.value.table].table_id

@@ -39,15 +39,20 @@ variable "bigquery" {
   type = object({
     location       = optional(string)
     retention_days = optional(number, 400)
+    view_days      = optional(number, 90)
     readers        = optional(list(string), [])
   })
   default     = {}
   nullable    = false
-  description = "The delivery log: the dataset's location (the region, unless given), days until a day's rows expire, and who may read it (IAM members)."
+  description = "The delivery log: the dataset's location (the region, unless given), days until a day's rows expire, days that the views look back, and who may read it (IAM members)."
 
   validation {
     condition     = var.bigquery.retention_days >= 8 && var.bigquery.retention_days <= 3650
     error_message = "bigquery.retention_days must be 8 to 3650."
+  }
+  validation {
+    condition     = var.bigquery.view_days >= 1 && var.bigquery.view_days <= var.bigquery.retention_days
+    error_message = "bigquery.view_days must be 1 to retention_days."
   }
   validation {
     condition     = alltrue([for member in var.bigquery.readers : can(regex("^(user|group|serviceAccount|domain):", member))])

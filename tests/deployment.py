@@ -41,7 +41,7 @@ class Deployment:
 
     def __init__(self, stack: Stack, run: str) -> None:
         self.stack = stack
-        self._functions = terraform.rendering()[run]
+        self._functions = terraform.rendering()[run]["functions"]
         self.document: dict[str, Any] = json.loads(self._functions["deliver"]["environment"]["RELAY_CONFIG"])
         self._fill()
         self.receive = self._start("receive")
@@ -53,10 +53,12 @@ class Deployment:
         for name, purpose, version in _SECRET.findall(json.dumps(self.document)):
             for _ in range(int(version) if version.isdecimal() else 1):
                 self.stack.secrets.set(name, _VALUES[purpose])
-        for topic in (*self.document["queue"].values(), self.document["segments"]["topic"]):
+        queue = self.document["queue"]
+        for topic in (queue["topic"], queue["dead_letter_topic"], self.document["segments"]["topic"]):
             self.stack.pubsub.add_topic(topic)
-        table = self.document["delivery_log"]
-        self.stack.bigquery.add_table(table, json.loads((ROOT / "lib" / "delivery_log.json").read_text()))
+        for name in ("delivery_log", "health_log"):
+            schema = json.loads((ROOT / "lib" / f"{name}.json").read_text(encoding="utf-8"))
+            self.stack.bigquery.add_table(self.document[name], schema)
 
     def _start(self, target: str) -> Function:
         environment = self._functions[target]["environment"]

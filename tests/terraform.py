@@ -86,6 +86,11 @@ class Plan:
         """Return the resources of a type by address."""
         return {address: one for address, one in self.resources.items() if address.startswith(f"{kind}.")}
 
+    def views(self) -> dict[str, str]:
+        """Return the SQL of each view."""
+        tables = self.of_type("google_bigquery_table").values()
+        return {one["table_id"]: one["view"][0]["query"] for one in tables if one["view"]}
+
     def functions(self) -> dict[str, dict[str, Any]]:
         """Return entry point, runtime and environment of both functions."""
         found = {}
@@ -135,13 +140,17 @@ def workspace(place: Path) -> Workspace:
 
 
 def rendered(made: Workspace) -> dict[str, Any]:
-    """Return what the committed rendering holds: both functions of each run that it is kept for."""
-    return {name: plan.functions() for name, plan in made.plans() if name in {"defaults", "everything"}}
+    """Return what the committed rendering holds: both functions and the views of each run that it is kept for."""
+    return {
+        name: {"functions": plan.functions(), "views": plan.views()}
+        for name, plan in made.plans()
+        if name in {"defaults", "everything"}
+    }
 
 
-def rendering() -> dict[str, dict[str, dict[str, Any]]]:
+def rendering() -> dict[str, dict[str, Any]]:
     """Return the committed rendering."""
-    found: dict[str, dict[str, dict[str, Any]]] = json.loads(RENDERING.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = json.loads(RENDERING.read_text(encoding="utf-8"))
     return found
 
 

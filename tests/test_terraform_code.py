@@ -20,7 +20,7 @@ FUNCTIONS: Final = ("receive", "deliver")
 
 
 def environment(run: str, function: str) -> dict[str, str]:
-    found: dict[str, str] = terraform.rendering()[run][function]["environment"]
+    found: dict[str, str] = terraform.rendering()[run]["functions"][function]["environment"]
     return found
 
 
@@ -81,7 +81,9 @@ def test_both_sides_know_the_same_environment() -> None:
 
 
 def test_the_runtime_is_one_that_the_code_runs_on() -> None:
-    assert {one["runtime"] for run in terraform.rendering().values() for one in run.values()} == {"python313"}
+    assert {one["runtime"] for run in terraform.rendering().values() for one in run["functions"].values()} == {
+        "python313"
+    }
 
 
 @pytest.fixture(params=RUNS, scope="module")
