@@ -142,7 +142,7 @@ function destinations(rows, columns) {
     columns.forEach((column) => put(destination, column, row[column]));
     return destination;
   });
-  return found.length > 0 ? found : undefined;
+  return orNothing(found);
 }
 
 // Meta's own keys, which win over what the relay finds in the event. Table before object before event, everywhere.
@@ -396,9 +396,10 @@ function put(object, key, value) {
   if (isSet(value)) object[key] = value;
 }
 
-// Works for lists too.
-function orNothing(object) {
-  return Object.keys(object).length > 0 ? object : undefined;
+// An empty object or list is as good as none.
+function orNothing(value) {
+  const size = getType(value) === 'array' ? value.length : Object.keys(value).length;
+  return size > 0 ? value : undefined;
 }
 
 function picked(keys) {

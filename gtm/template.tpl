@@ -183,11 +183,6 @@ ___TEMPLATE_PARAMETERS___
                 "simpleValueType": true,
                 "help": "true: the relay answers as soon as its queue holds the request, without waiting for Meta. Unlike in other tags nothing is lost by it: the queue retries, and the delivery log tells how it ended.",
                 "defaultValue": false,
-                "valueValidators": [
-                  {
-                    "type": "NON_EMPTY"
-                  }
-                ],
                 "selectItems": [
                   {
                     "value": true,
@@ -368,11 +363,6 @@ ___TEMPLATE_PARAMETERS___
             "name": "value_based",
             "displayName": "Value-based",
             "defaultValue": false,
-            "valueValidators": [
-              {
-                "type": "NON_EMPTY"
-              }
-            ],
             "selectItems": [
               {
                 "value": false,
@@ -1741,11 +1731,6 @@ ___TEMPLATE_PARAMETERS___
         "simpleValueType": true,
         "help": "For events and for all rows of an audience. A US privacy or GPP string in the event that opts out of sale switches it on by itself.",
         "defaultValue": false,
-        "valueValidators": [
-          {
-            "type": "NON_EMPTY"
-          }
-        ],
         "selectItems": [
           {
             "value": false,
@@ -2148,7 +2133,7 @@ function destinations(rows, columns) {
     columns.forEach((column) => put(destination, column, row[column]));
     return destination;
   });
-  return found.length > 0 ? found : undefined;
+  return orNothing(found);
 }
 
 // Meta's own keys, which win over what the relay finds in the event. Table before object before event, everywhere.
@@ -2402,9 +2387,10 @@ function put(object, key, value) {
   if (isSet(value)) object[key] = value;
 }
 
-// Works for lists too.
-function orNothing(object) {
-  return Object.keys(object).length > 0 ? object : undefined;
+// An empty object or list is as good as none.
+function orNothing(value) {
+  const size = getType(value) === 'array' ? value.length : Object.keys(value).length;
+  return size > 0 ? value : undefined;
 }
 
 function picked(keys) {
@@ -2925,8 +2911,6 @@ ___SERVER_PERMISSIONS___
 ___TESTS___
 
 scenarios:
-# One of each thing that can be sent, each over Pub/Sub, over signed HTTP and with a key in a header. What these print
-# goes through the real relay in tests/test_gtm_delivery.py.
 - name: 'Set-up 1: an event as it is, to the dataset of the connection'
   code: |-
     handOver({action: 'events', autoMapEventData: true, actionSource: 'inherit', eventNameMode: 'inherit', cookieUse: 'none'});
@@ -3059,7 +3043,6 @@ scenarios:
       assertThat(body.users).isEqualTo([{email: 'ada@example.com'}, {email: 'grace@example.com'}]);
     });
 
-# The two ways.
 - name: Pub/Sub - publishes with the server's own account, for Pub/Sub alone
   code: |-
     mock('getGoogleAuth', (options) => {
@@ -3183,7 +3166,6 @@ scenarios:
     assertApi('gtmOnSuccess').wasNotCalled();
     succeeds();
 
-# What becomes of the answers.
 - name: Answer - delivered is success
   code: |-
     start([SIGNED, ADD]);
@@ -3289,7 +3271,6 @@ scenarios:
     start([SIGNED, {action: 'events', cookieUse: 'set'}]);
     callLater(() => assertApi('setCookie').wasNotCalled());
 
-# What is never sent.
 - name: GTM's preview monitor - by the page, success and no request
   code: |-
     capture();
@@ -3349,7 +3330,6 @@ scenarios:
     assertThat(lines[0].Reason).isEqualTo('userDataObject: not an object; customDataObject: not an object; appDataObject: not an object');
     fails();
 
-# What an event carries.
 - name: Event - inherited name and source are left to the relay
   code: |-
     start([PUBSUB, {action: 'events', eventNameMode: 'inherit', eventNameStandard: 'Lead', eventNameCustom: 'x', actionSource: 'inherit'}]);
@@ -3412,7 +3392,6 @@ scenarios:
     start([PUBSUB, {action: 'events', actionSource: 'inherit', identityEnabled: true, anonymousId: ''}]);
     assertThat(everyBody().map((body) => body.identity)).isEqualTo([undefined, {enabled: true}]);
 
-# What audiences and segments carry.
 - name: People - the event goes along only where its person is meant
   code: |-
     event.us_privacy = '1YYN';
@@ -3455,7 +3434,6 @@ scenarios:
     assertThat(everyBody()[0]).isEqualTo({segment: {id: 'S'}, change: 'leave', changed_at: 1800000000999, user: {email: 'a@example.com'},
       event_data: {consent_state: event.consent_state, 'x-ga-gcs': 'G111', page_location: event.page_location}});
 
-# Consent, limited data use, testing.
 - name: Consent - the required signals, in place of the configured ones
   code: |-
     const boxes = {requireAdStorage: true, requireAdUserData: true, requireAdPersonalization: false};
@@ -3489,7 +3467,6 @@ scenarios:
     start([SIGNED, ADD, {debug: true, dryRun: false}]);
     assertThat(everyBody().map((body) => [body.debug, body.dry_run])).isEqualTo([[true, true], [true, undefined]]);
 
-# The line of the log.
 - name: Log - what became of it and why, by field, and never a value
   code: |-
     capture();

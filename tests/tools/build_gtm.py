@@ -8,6 +8,7 @@ runner of template tests are at hand, `tests/data/gtm_requests.json` the request
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +82,8 @@ def template() -> str:
         "TEMPLATE_PARAMETERS": _json(parameters()),
         "SANDBOXED_JS_FOR_SERVER": part("template.js"),
         "SERVER_PERMISSIONS": _json(permissions()),
-        "TESTS": part("tests.yaml"),
+        # An export has no comments, and what reads it back may know none.
+        "TESTS": re.sub(r"^# .*\n", "", part("tests.yaml"), flags=re.MULTILINE),
         "NOTES": _NOTES,
     }
     return "\n\n\n".join(f"___{name}___\n\n{text}" for name, text in sections.items()) + "\n"
