@@ -63,6 +63,14 @@ class TestBatches:
         world.post(event_data=lead(**event), destinations=[place], event=override)
         assert [code] == [body["test_event_code"] for body in world.meta.bodies]
 
+    def test_a_test_is_the_real_event(self, world: World) -> None:
+        """F 47: others throw it away in their test environments, and trace nothing that has no client_id."""
+        events = [lead(test_event_code=code) | {"client_id": None} for code in (None, "T1")]
+        traces = [world.post(event_data=event)["trace_id"] for event in events]
+        real, test = world.meta.bodies
+        assert real["data"] == test["data"]
+        assert (test["test_event_code"], all(traces)) == ("T1", True)
+
     def test_without_any_there_is_none(self, world: World) -> None:
         world.post(event_data=lead())
         assert {"data", "partner_agent"} == world.meta.bodies[0].keys()
@@ -251,6 +259,20 @@ class TestConsent:
         }
         assert 5 == sum(int(str(row["rows_received"])) for row in world.log.rows)
         assert len(world.log.rows) == len({row["row_id"] for row in world.log.rows})
+
+    @pytest.mark.parametrize("flattened", [False, True], ids=["nested", "flattened"])
+    def test_the_text_denied_is_a_denial(self, world: World, flattened: bool) -> None:
+        """F 27: a text is true to JavaScript, and others have sent the event for it."""
+        state = {"ad_storage": "denied", "ad_user_data": "granted"}
+        stated = (
+            {f"consent_state_{key}": value for key, value in state.items()} if flattened else {"consent_state": state}
+        )
+        answer = world.post(event_data=lead(**stated), consent={})
+        assert ("withheld", ["consent is missing: ad_storage"], []) == (
+            answer["outcome"],
+            answer["warnings"],
+            world.meta.bodies,
+        )
 
     def test_withheld_and_rejected_sends_nothing_and_counts_both(self, world: World) -> None:
         events = [lead(0, **{"x-ga-gcd": "13r3r3q3r5l1"}), lead(1, timestamp=NOW - 9 * DAY)]
