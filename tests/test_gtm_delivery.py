@@ -8,7 +8,6 @@ current. Each set-up is there three times: published, signed, and with a key in 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ import orjson
 import pytest
 
 from lib import bootstrap
-from lib.handlers import HTTPAnswer, HTTPRequest, Relay
+from lib.handlers import HTTPAnswer, HTTPRequest, Message, Relay
 from tests.functions import Functions
 from tests.local.stack import ACCOUNT, DATASET, OTHER_DATASET, ROOT, Stack, secret
 from tests.manual_clock import ManualClock
@@ -31,7 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 NOW: Final = 1_800_000_000
 #: The key with which the runner of the tag's tests signs, where no key file says otherwise.
 SIGNING_KEY: Final = "test"
-HAS_SEGMENTS: Final = importlib.util.find_spec("lib.segments") is not None
 
 
 @dataclass(frozen=True)
@@ -241,6 +239,64 @@ class TestSignatures:
     def test_one_of_another_key_is_refused(self, then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         then.secrets.set(secret("relay-key-sgtm"), "another")
         assert post(relay_then(then, monkeypatch), IMMEDIATE[0].signed).status == 401
+
+
+class TestSegments:
+    """Who enters or leaves is gathered, and reaches Meta with the next flush."""
+
+    ENTERS: Final = next(one for one in MADE if one.number == 13)
+    LEAVES: Final = next(one for one in MADE if one.number == 14)
+    ADA: Final = frozenset({("EMAIL", digest("ada@example.com")), ("FN", digest("ada"))})
+
+    @staticmethod
+    def publish(functions: Functions, made: Made) -> None:
+        (message,) = json.loads(made.published["body"])["messages"]
+        assert functions.push(message["data"], message["attributes"]) == 200
+
+    @staticmethod
+    def send(functions: Functions, made: Made) -> None:
+        answer = functions.receive(
+            made.keyed["body"].encode(), path=urlsplit(made.keyed["url"]).path, headers=made.keyed["headers"], key=None
+        )
+        assert (answer.status, answer["outcome"], answer["warnings"]) == (202, "queued", [])
+
+    @pytest.mark.parametrize("way", ["publish", "send"])
+    def test_who_enters_becomes_a_member(self, way: str, functions: Functions) -> None:
+        getattr(self, way)(functions, self.ENTERS)
+        assert functions.push(b"{}", {"type": "flush"}, message_id="2") == 200
+        assert functions.stack.graph.members(made_audience(functions.stack)) == {self.ADA}
+        assert functions.dead() == []
+
+    @pytest.mark.parametrize("way", ["publish", "send"])
+    def test_who_leaves_is_none_any_more(self, way: str, functions: Functions) -> None:
+        users = [{"email": "ada@example.com"}, {"email": "grace@example.com"}]
+        entering = {"segment": {"id": "7", "name": "Segment 7"}, "change": "enter", "users": users}
+        assert functions.receive(entering, path="/segments").status == 202
+        assert functions.push(b"{}", {"type": "flush"}, message_id="2") == 200
+        audience = made_audience(functions.stack)
+        assert len(functions.stack.graph.members(audience)) == 2
+        getattr(self, way)(functions, self.LEAVES)
+        assert functions.push(b"{}", {"type": "flush"}, message_id="3") == 200
+        assert functions.stack.graph.members(audience) == set()
+        assert functions.dead() == []
+
+    def test_who_enters_by_a_signed_request_becomes_a_member(
+        self, then: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        relay = relay_then(then, monkeypatch)
+        assert post(relay, self.ENTERS.signed).status == 202
+        assert relay.deliver(Message(data="e30=", attributes={"type": "flush"}, message_id="2"))
+        assert then.graph.members(made_audience(then)) == {self.ADA}
+
+    def test_who_leaves_by_a_signed_request_is_taken(self, then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        answer = post(relay_then(then, monkeypatch), self.LEAVES.signed)
+        assert (answer.status, orjson.loads(answer.body)["outcome"]) == (202, "queued")
+
+
+def made_audience(stack: Stack) -> str:
+    """Return the audience that the relay has made for a segment."""
+    (made,) = set(stack.graph.audiences()) - {"1001", "1002", "1003", "2001"}
+    return made
 
 
 def test_cookies_come_back_to_be_set(then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
