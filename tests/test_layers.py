@@ -18,8 +18,8 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow segment_delivery "
-    "flush doctor admission sending outcomes",
+    "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow "
+    "segment_delivery flush doctor admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
     "ports config console_log segment_source table_source file_source dead_letters "
     "identity_graph identity_store firestore_store omni breaker",
