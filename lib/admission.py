@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from lib.authentication import Rights
 from lib.config import Config, Connection
@@ -14,6 +15,9 @@ from lib.normalization import Settings
 from lib.relay_request import Options
 from lib.report import Report
 from lib.sending import Mode, Outside
+
+#: What a caller is told whose person could not be forgotten.
+NOT_FORGOTTEN: Final = "identity: a withdrawal of consent could not be followed; what is known expires by itself"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import orjson
 
-from lib.admission import Admission, why_withheld, withheld_columns
+from lib.admission import NOT_FORGOTTEN, Admission, why_withheld, withheld_columns
 from lib.audiences import Batch, Policy, build_batches, for_destination
 from lib.authentication import Rights
+from lib.common_event import CommonEvent
 from lib.config import Config, Connection
 from lib.consent import Verdict
 from lib.errors import InvalidRequestError, NobodyToSendError
 from lib.graph_request import GraphRequest, audience_call, session
+from lib.normalization import Settings
 from lib.outcomes import Answer, Result, together
 from lib.relay_request import AudienceRequest, Destination, parse_audience_request
 from lib.report import Report
 from lib.sending import Origin, Outside, Sending
+
+if TYPE_CHECKING:
+    # Loaded by bootstrap, for those alone who have identity switched on.
+    from lib.identity import Identifiers
+    from lib.recognition import Recognizer
 
 KIND = "audiences"
 
@@ -47,11 +55,13 @@ class AudienceFlow:
 
     Args:
         bury: See `Sending`.
+        recognizer: Recognises people; None where identity is off.
     """
 
     config: Config
     outside: Outside
     bury: bool = False
+    recognizer: Recognizer | None = None
 
     @property
     def _admission(self) -> Admission:
@@ -77,10 +87,14 @@ class AudienceFlow:
         sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug, bury=self.bury)
         sending.mode = self._admission.mode(request.options, report)
         verdict = self._verdict(request)
+        if verdict.withdrawn and request.from_event:
+            self._forget(request, ways[0], report, sending)
         if verdict.withdrawn and request.options.on_denied_remove and not _is_preview(request):
             request, verdict = request.as_removal(), Verdict()
         if _is_preview(request) or not verdict.granted:
             return self._withhold(request, ways, report, sending, verdict), sending
+        if request.from_event and request.action == "add":
+            request = self._with_identity(request, ways[0], report, sending)
         for policy, same in self._by_policy(request, ways):
             self._send(request, policy, same, sending)
             report.merge(same[0].report)
@@ -110,6 +124,37 @@ class AudienceFlow:
         event = request.options.event
         return self._admission.verdict(
             request.options, event.get if event else None, configured=self.config.consent.audiences
+        )
+
+    def _with_identity(self, request: AudienceRequest, way: _Way, report: Report, sending: Sending) -> AudienceRequest:
+        """Return the request with what is known of the event's person beside what the event says."""
+        if self.recognizer is None and request.recognise:
+            report.warn("identity: no resolver is configured")
+        if self.recognizer is None or request.recognise is False:
+            return request
+        recognition = self.recognizer.of_request(sending.origin)
+        reading = self._admission.settings(way.connection)
+        recognition.recognise({0: self._identifiers(self.recognizer, request, reading)}, reading)
+        sending.columns_of = recognition.columns
+        return request.with_person(lambda person: recognition.add_to_person(0, person))
+
+    def _forget(self, request: AudienceRequest, way: _Way, report: Report, sending: Sending) -> None:
+        """Forget who has withdrawn consent."""
+        if self.recognizer is None or sending.mode == "show":
+            return
+        person = self._identifiers(self.recognizer, request, self._admission.settings(way.connection))
+        if not self.recognizer.of_request(sending.origin).forget([person]):
+            report.warn(NOT_FORGOTTEN)
+
+    def _identifiers(self, recognizer: Recognizer, request: AudienceRequest, reading: Settings) -> Identifiers:
+        event = request.options.event or CommonEvent({})
+        return recognizer.identifiers(
+            event,
+            overrides={},
+            cookies={},
+            reading=reading,
+            time=int(self.outside.clock.now()),
+            anonymous_id=request.anonymous_id,
         )
 
     def _withhold(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lib.doctor import Clients
     from lib.handlers import Relay
     from lib.health_log import HealthLog
-    from lib.ports import Gathering, Reply, SideBySide
+    from lib.ports import Clock, Gathering, Reply, Secrets, SideBySide
+    from lib.recognition import Recognizer, Resolver
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
         chance=chance,
         health_log=_health_log(config, environ),
         renew_secret=secrets.renew,
+        recognizer=_recognizer(config, environ, secrets, clock, threads),
     )
 
 
@@ -184,6 +186,61 @@ def _gathering(config: Config, environ: Mapping[str, str], side_by_side: SideByS
     )
 
 
+def _recognizer(
+    config: Config, environ: Mapping[str, str], secrets: Secrets, clock: Clock, threads: int
+) -> Recognizer | None:
+    if config.identity is None:
+        return None
+    from lib.ports import InTime  # noqa: PLC0415 - for those alone who have identity switched on
+    from lib.recognition import Recognizer  # noqa: PLC0415 - as above
+
+    return Recognizer(
+        settings=config.identity,
+        resolver=_resolver(config, environ, secrets, clock, threads),
+        secrets=secrets,
+        clock=clock,
+        in_time=InTime(threads + _SIDE_BY_SIDE),
+    )
+
+
+def _resolver(
+    config: Config, environ: Mapping[str, str], secrets: Secrets, clock: Clock, threads: int
+) -> Resolver | None:
+    from lib.breaker import Breaker  # noqa: PLC0415 - as above
+
+    settings = config.identity
+    if settings is None or not (settings.omni or settings.firestore or settings.memory):
+        return None
+    if settings.omni:
+        from lib.omni import OmniIdentity  # noqa: PLC0415 - for those alone who have such a service
+
+        return OmniIdentity(
+            settings=settings.omni,
+            timeout_s=settings.timeout_s,
+            with_journal=settings.enrich.fbc != "none",
+            transport=_lazy_transport(threads + _SIDE_BY_SIDE),
+            secrets=secrets,
+            clock=clock,
+            breaker=Breaker(clock),
+            cache_key=os.urandom(32),
+        )
+    from lib.firestore_store import FirestoreStore  # noqa: PLC0415 - for those alone who have a graph
+    from lib.identity_graph import IdentityGraph, readings  # noqa: PLC0415 - as above
+    from lib.identity_store import MemoryStore  # noqa: PLC0415 - as above
+
+    where = settings.firestore
+    return IdentityGraph(
+        settings=settings,
+        store=FirestoreStore(cache(lambda: _firestore_client(environ, where.database)), where)
+        if where
+        else MemoryStore(),
+        secrets=secrets,
+        clock=clock,
+        breaker=Breaker(clock),
+        readings=readings(config.connections.values(), now=clock.now()),
+    )
+
+
 # The official clients weigh 150 to 240 ms at import, which no cold start should pay that does not need them.
 
 
@@ -218,6 +275,16 @@ def _subscriber(_environ: Mapping[str, str]) -> Any:
     from google.cloud.pubsub_v1 import SubscriberClient  # noqa: PLC0415
 
     return SubscriberClient()
+
+
+def _firestore_client(environ: Mapping[str, str], database: str) -> Any:
+    from google.cloud import firestore  # noqa: PLC0415
+
+    # The client itself heeds FIRESTORE_EMULATOR_HOST.
+    if environ.get("FIRESTORE_EMULATOR_HOST"):
+        project = environ.get("GOOGLE_CLOUD_PROJECT") or "local"
+        return firestore.Client(project=project, database=database, credentials=_anonymous())
+    return firestore.Client(database=database)
 
 
 def _anonymous() -> Any:

@@ -17,6 +17,18 @@ import orjson
 from lib.consent import SIGNALS, Absent
 from lib.errors import ConfigurationError
 from lib.identifiers import AUDIENCE_KEYS, CDP_MAPPING, LOOKALIKE_VALUE, NOT_IDENTIFYING
+from lib.identity_settings import (
+    CLICKS,
+    DEFAULT_SENT,
+    FIELDS,
+    SENT,
+    Click,
+    Enrichment,
+    FirestoreSettings,
+    IdentitySettings,
+    Limits,
+    OmniSettings,
+)
 from lib.normalization import DateOrder
 
 ACTIONS: Final = (
@@ -165,6 +177,7 @@ class Config:
         delivery_log: Table of outcomes, `project.dataset.table`; None for the console log alone.
         health_log: Table of what the health checks find; None for the console log alone.
         event_enhancement_key: Names the secret that signs `_gtmeec` cookies; None leaves them alone.
+        identity: How people are recognised; None where they are not.
     """
 
     connections: Mapping[str, Connection]
@@ -180,6 +193,7 @@ class Config:
     event_enhancement_key: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     segments: SegmentSettings | None = None
+    identity: IdentitySettings | None = None
 
 
 def parse_config(text: str | bytes) -> Config:
@@ -337,24 +351,10 @@ def _config(root: _Object) -> Config | None:
         event_enhancement_key=_event_enhancement(root.object("event_enhancement")),
         sources={name: _source(name, one) for name, one in root.objects("sources").items()},
         segments=_segments(root.object("segments")) if "segments" in root else None,
+        identity=_identity(root.object("identity")) if "identity" in root else None,
     )
-    for key in ("identity",):
-        _later(root, key)
     root.end()
     return config
-
-
-#: Parts of the document that later work reads; their keys are held to the design so that a typing error shows now.
-_LATER: Final[Mapping[str, frozenset[str] | None]] = {
-    "identity": frozenset({"endpoint", "access_token", "timeout_ms", "firestore"}),
-}
-
-
-def _later(root: _Object, key: str) -> None:
-    part = root.object(key)
-    known = _LATER[key]
-    for name in sorted(part.keys() - known) if known is not None else ():
-        part.problem(_shown(name), "is not known")
 
 
 def _graph_api(part: _Object) -> GraphAPISettings:
@@ -569,3 +569,99 @@ def _mapping(part: _Object) -> dict[str, tuple[str, ...]]:
             part.problem(key, "must name a property")
     part.end()
     return {key: properties for key, properties in mapping.items() if properties}
+
+
+def _identity(part: _Object) -> IdentitySettings | None:
+    default = IdentitySettings()
+    omni = _omni(part)
+    firestore = _firestore(part.object("firestore")) if "firestore" in part else None
+    memory = part.boolean("memory")
+    settings = IdentitySettings(
+        omni=omni,
+        firestore=firestore,
+        memory=memory,
+        key=part.text("key", _SECRET, _SECRET_WORDS),
+        timeout_ms=_whole(part, "timeout_ms", default.timeout_ms, most=5_000),
+        anonymous_id=part.text("anonymous_id", r"\S{1,128}", "a path in the event, with . between keys"),
+        keep_days=_whole(part, "keep_days", default.keep_days, most=730),
+        shared_values=part.texts("shared_values", bool, "texts") or (),
+        limits=_limits(part.object("limits")),
+        enrich=_enrichment(part.object("enrich")),
+        user_id=part.boolean("user_id"),
+    )
+    resolvers = ["endpoint" in part, firestore is not None, memory].count(True)
+    if resolvers > 1:
+        part.problem("", "must have at most one of endpoint, firestore and memory")
+    if not resolvers and not settings.user_id and part.keys():
+        part.problem("", "must have one of endpoint, firestore, memory and user_id")
+    if "key" not in part and (firestore is not None or memory or settings.user_id):
+        part.problem("key", "is missing: what hashes the ids of devices")
+    part.end()
+    return settings if part.keys() else None
+
+
+def _omni(part: _Object) -> OmniSettings | None:
+    endpoint = part.text(
+        "endpoint",
+        r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?",
+        "an https address, or http on this machine",
+    )
+    access_token = part.text("access_token", _SECRET, _SECRET_WORDS, required="endpoint" in part)
+    send = part.texts("send", SENT.__contains__, "fields: " + ", ".join(SENT))
+    cache_s = _whole(part, "cache_s", 60, least=0, most=3_600)
+    if endpoint is None or access_token is None:
+        return None
+    return OmniSettings(
+        endpoint=endpoint,
+        access_token=access_token,
+        send=DEFAULT_SENT if send is None else send,
+        cache_s=float(cache_s),
+    )
+
+
+def _firestore(part: _Object) -> FirestoreSettings:
+    default = FirestoreSettings()
+    settings = FirestoreSettings(
+        database=part.text("database", r"\(default\)|[a-z][a-z0-9-]{2,62}", "a database's id") or default.database,
+        collection=part.text("collection", r"[A-Za-z0-9_-]{1,128}", "a collection's name") or default.collection,
+    )
+    part.end()
+    return settings
+
+
+def _limits(part: _Object) -> Limits:
+    names = ("per_device", "per_phone", "per_person", "devices")
+    default = Limits()
+    limits = Limits(**{name: _whole(part, name, getattr(default, name), most=1_000) for name in names})
+    part.end()
+    return limits
+
+
+def _enrichment(part: _Object) -> Enrichment:
+    fields = part.texts("fields", FIELDS.__contains__, "fields: " + ", ".join(FIELDS))
+    enrichment = Enrichment(
+        external_id=part.boolean("external_id") if "external_id" in part else True,
+        fields=FIELDS if fields is None else fields,
+        fbc=_click(part),
+        look_back_days=_whole(part, "look_back_days", Enrichment().look_back_days, most=365),
+    )
+    part.end()
+    return enrichment
+
+
+def _click(part: _Object) -> Click:
+    part.choice("fbc", CLICKS)
+    match part.take("fbc"):
+        case "first" | "last" as click:
+            return click
+    return "none"
+
+
+def _whole(part: _Object, key: str, default: int, *, least: int = 1, most: int) -> int:
+    value = part.take(key)
+    if value is None:
+        return default
+    if type(value) is not int or not least <= value <= most:
+        part.problem(key, f"must be a whole number from {least} to {most:,}")
+        return default
+    return value

@@ -17,6 +17,10 @@ RelayError
   GraphAPIUnreachableError       503  no answer from Meta
   AudienceDeletedError           502  a segment's audience is gone, until a person decides
   QueueError                     503  Pub/Sub did not take a message
+  IdentityError                  503  nobody says who somebody is; events go without, an erasure is repeated
+    IdentityUnreachableError     503  ... for want of an answer in time
+    IdentityRefusedError         503  ... until a person renews the token or mends the request
+    IdentityAnswerError          503  ... since the answer says nothing that can be used
 
 A message names fields of the contract, never a value from a request: it may be read in a log or by the caller.
 """
@@ -44,7 +48,7 @@ class RelayError(Exception):
     Args:
         message: One sentence for people, free of values.
         field: The part of the request that is meant, in the contract's names (`destinations[0].audience_id`).
-        process: What was being done: `parse`, `authenticate`, `gate`, `build`, `send`, `queue`, `log`.
+        process: What was being done: `parse`, `authenticate`, `gate`, `identify`, `build`, `send`, `queue`, `log`.
         scope: Where: `Meta Relay`, `Graph API`, `Pub/Sub`, `BigQuery`, `Secret Manager`.
         action: What the operator has to do, in one sentence; None where nothing is to be done.
     """
@@ -151,6 +155,29 @@ class AudienceDeletedError(RelayError):
     status = HTTPStatus.BAD_GATEWAY
     retry = Retry.ONCE_A_PERSON_ACTS
     default_process = "send"
+
+
+class IdentityError(RelayError):
+    """Who somebody is cannot be said now. It stops no event: that goes with what it says itself."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry = Retry.LATER
+    default_process = "identify"
+    default_scope = "Identity"
+
+
+class IdentityUnreachableError(IdentityError):
+    """No answer in time, or one that says so."""
+
+
+class IdentityRefusedError(IdentityError):
+    """The service does not take the token or the request."""
+
+    retry = Retry.ONCE_A_PERSON_ACTS
+
+
+class IdentityAnswerError(IdentityError):
+    """The answer is not one of the protocol, or is about somebody else."""
 
 
 class GraphAPIUnreachableError(RelayError):

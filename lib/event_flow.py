@@ -6,10 +6,11 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lib.admission import Admission, why_withheld, withheld_columns
+from lib.admission import NOT_FORGOTTEN, Admission, why_withheld, withheld_columns
 from lib.authentication import Rights
 from lib.click_ids import browser_ids, enhanced, enhancement_cookie
 from lib.common_event import CommonEvent
@@ -25,6 +26,11 @@ from lib.ports import Secrets
 from lib.report import Report
 from lib.sending import Origin, Outside, Sending
 from lib.user_data import build_user_data
+
+if TYPE_CHECKING:
+    # Loaded by bootstrap, for those alone who have identity switched on.
+    from lib.identity import Identifiers
+    from lib.recognition import Recognition, Recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +91,14 @@ class EventFlow:
     Args:
         secrets: Gives the key that signs `_gtmeec`.
         bury: See `Sending`.
+        recognizer: Recognises people; None where identity is off.
     """
 
     config: Config
     outside: Outside
     secrets: Secrets
     bury: bool = False
+    recognizer: Recognizer | None = None
 
     @property
     def _admission(self) -> Admission:
@@ -116,12 +124,18 @@ class EventFlow:
         sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug, bury=self.bury)
         sending.mode = self._admission.mode(request.options, report)
         admitted = self._admit(request, ways, report, sending)
+        reading = self._admission.settings(ways[0].connection)
+        recognition = self._recognise(request, admitted, reading, report, sending.origin)
+        if recognition:
+            sending.columns_of = recognition.columns
         cookies: dict[str, str] = {}
         for same in _alike(ways, self._admission):
             browser = self._browser(request)
-            self._send(request, admitted, same, browser, sending)
+            self._send(request, admitted, same, browser, sending, recognition)
             cookies |= browser.new if browser else {}
             report.merge(same[0].report)
+        if recognition and sending.mode != "show":
+            recognition.learn()
         return _answer(ways, report, sending, cookies), sending
 
     def _ways(self, request: EventRequest) -> list[_Way]:
@@ -148,12 +162,15 @@ class EventFlow:
     def _admit(self, request: EventRequest, ways: Sequence[_Way], report: Report, sending: Sending) -> list[_Admitted]:
         """Return the events whose people have granted what is required; the others are withheld, each by itself."""
         admitted = []
+        withdrawn = []
         withheld: dict[Verdict, int] = {}
         for row, event in enumerate(request.events):
             verdict = self._admission.verdict(request.options, event.get, configured=self.config.consent.events)
             if verdict.granted and not event.is_preview_monitor():
                 admitted.append(_Admitted(row, event))
             else:
+                if verdict.withdrawn and not event.is_preview_monitor():
+                    withdrawn.append(event)
                 verdict = Verdict() if event.is_preview_monitor() else verdict
                 withheld[verdict] = withheld.get(verdict, 0) + 1
         for verdict, count in withheld.items():
@@ -170,7 +187,48 @@ class EventFlow:
                         rows_received=count,
                         **withheld_columns(verdict),
                     )
+        self._forget(request, withdrawn, ways[0], report, sending)
         return admitted
+
+    def _recognise(
+        self, request: EventRequest, admitted: Sequence[_Admitted], reading: Settings, report: Report, origin: Origin
+    ) -> Recognition | None:
+        """Find out who the people of the events are; None where nobody is asked."""
+        if self.recognizer is None and request.recognise:
+            report.warn("identity: no resolver is configured")
+        if self.recognizer is None or request.recognise is False:
+            return None
+        ask = partial(self._identifiers, self.recognizer, request, reading=reading, origin=origin)
+        recognition = self.recognizer.of_request(origin)
+        recognition.recognise({one.row: ask(one.event) for one in admitted}, reading)
+        return recognition
+
+    def _identifiers(
+        self, recognizer: Recognizer, request: EventRequest, event: CommonEvent, reading: Settings, origin: Origin
+    ) -> Identifiers:
+        return recognizer.identifiers(
+            event,
+            overrides=_mapping(request.overrides.get("user_data")),
+            cookies=request.cookies or {},
+            reading=reading,
+            time=time_of_event(event, request.overrides, now=self._now(origin)),
+            anonymous_id=request.anonymous_id,
+        )
+
+    def _now(self, origin: Origin) -> int:
+        return int(origin.published or self.outside.clock.now())
+
+    def _forget(
+        self, request: EventRequest, denied: Sequence[CommonEvent], way: _Way, report: Report, sending: Sending
+    ) -> None:
+        """Forget who has withdrawn consent: what was learned under it is not theirs to be known by any longer."""
+        if self.recognizer is None or not denied or sending.mode == "show":
+            return
+        reading = self._admission.settings(way.connection)
+        ask = partial(self._identifiers, self.recognizer, request, reading=reading, origin=sending.origin)
+        people = [ask(event) for event in denied]
+        if not self.recognizer.of_request(sending.origin).forget(people):
+            report.warn(NOT_FORGOTTEN)
 
     def _browser(self, request: EventRequest) -> _Browser | None:
         """Return the browser that the caller speaks for; None if it handles no cookies."""
@@ -192,6 +250,7 @@ class EventFlow:
         ways: Sequence[_Way],
         browser: _Browser | None,
         sending: Sending,
+        recognition: Recognition | None,
     ) -> None:
         """Build the events once for destinations that read them alike, and send them batch by batch."""
         clock = self.outside.clock
@@ -200,8 +259,11 @@ class EventFlow:
         built = [
             (one.row, server_event, _test_code(request, one, ways[0].report))
             for one in admitted
-            if (server_event := self._build(request, one, ways[0], settings, browser, sending.origin)) is not None
+            if (server_event := self._build(request, one, ways[0], settings, browser, sending.origin, recognition))
+            is not None
         ]
+        if recognition:
+            recognition.left(row for row, _, _ in built)
         calls = {place: list(_calls(built, way)) for place, way in enumerate(ways)}
         build_ms = 1000 * (clock.monotonic() - began)
         for step in range(max(map(len, calls.values()), default=0)):
@@ -216,9 +278,10 @@ class EventFlow:
         settings: Settings,
         browser: _Browser | None,
         origin: Origin,
+        recognition: Recognition | None,
     ) -> dict[str, Any] | None:
         """Return Meta's server event; None if it is rejected. A browser is given the cookies that it lacks."""
-        now = int(origin.published or self.outside.clock.now())
+        now = self._now(origin)
         own_user_data = _mapping(request.overrides.get("user_data"))
         cookies = browser.cookies if browser else {}
         ids = browser_ids(
@@ -239,6 +302,8 @@ class EventFlow:
             report=way.report,
             row=one.row,
         )
+        if recognition:
+            user_data = recognition.add_to(one.row, user_data, hash_external_id=settings.hash_external_id)
         if browser:
             user_data = _enhance(browser, user_data, settings, way.report, now=now)
         server_event = build_server_event(

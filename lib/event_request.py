@@ -9,7 +9,16 @@ from typing import Final
 from lib.common_event import CommonEvent
 from lib.errors import InvalidRequestError
 from lib.products import ProductSchema, parse_products
-from lib.relay_request import MAX_DESTINATIONS, Asked, Options, parse_connection, parse_id, parse_options
+from lib.relay_request import (
+    MAX_DESTINATIONS,
+    Asked,
+    Options,
+    parse_anonymous_id,
+    parse_connection,
+    parse_id,
+    parse_options,
+    parse_recognise,
+)
 
 #: With none of these a body is itself the event.
 _KEYS: Final = frozenset(
@@ -51,6 +60,8 @@ class EventRequest:
     Args:
         overrides: The caller's own values in Meta's keys, which win over what an event states.
         cookies: Those of the browser; None where the caller handles none, and new ones are of no use.
+        recognise: Whether the people may be recognised, where that is configured; None where the caller does not say.
+        anonymous_id: The first-party id that the caller states for identity.
         warnings: What was ignored.
     """
 
@@ -60,6 +71,8 @@ class EventRequest:
     overrides: Mapping[str, object] = field(repr=False)
     products: ProductSchema | None = None
     cookies: Mapping[str, str] | None = field(default=None, repr=False)
+    recognise: bool | None = None
+    anonymous_id: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -80,8 +93,7 @@ def parse_event_request(body: Mapping[str, object]) -> EventRequest:
     warnings = []
     if not stated.keys() <= _OVERRIDES:
         warnings.append("event has keys that are not known; they are ignored")
-    if (asked.mapping("identity") or {}).get("enabled"):
-        warnings.append("identity: no resolver is configured")
+    recognise, anonymous_id = parse_recognise(asked), parse_anonymous_id(asked)
     if asked.has_unknown():
         warnings.append("the body has keys that are not known; they are ignored")
     return EventRequest(
@@ -91,6 +103,8 @@ def parse_event_request(body: Mapping[str, object]) -> EventRequest:
         overrides=_overrides(stated),
         products=products,
         cookies=cookies,
+        recognise=recognise,
+        anonymous_id=anonymous_id,
         warnings=tuple(warnings),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
@@ -20,7 +20,15 @@ from lib import console_log, secret_notices
 from lib.audience_flow import AudienceFlow
 from lib.authentication import Credentials, Rights, authenticate
 from lib.config import Caller, Config
-from lib.errors import ConfigurationError, InvalidRequestError, QueueError, RelayError, Retry, UnauthorizedError
+from lib.errors import (
+    ConfigurationError,
+    IdentityError,
+    InvalidRequestError,
+    QueueError,
+    RelayError,
+    Retry,
+    UnauthorizedError,
+)
 from lib.graph_request import GraphRequest, Requests, parse_requests
 from lib.health_log import HealthLog
 from lib.outcomes import Answer, Result, shown_error
@@ -28,6 +36,10 @@ from lib.ports import Chance, Clock, Secrets
 from lib.relay_request import parse_json
 from lib.segments import is_of_segments
 from lib.sending import Origin, Outside, Sending
+
+if TYPE_CHECKING:
+    # Loaded by bootstrap, for those alone who have identity switched on.
+    from lib.recognition import Recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +111,8 @@ class Relay:
     chance: Chance
     health_log: HealthLog = field(default_factory=HealthLog)
     renew_secret: Callable[[str], None] = lambda _: None
+    #: Recognises people; None where identity is off.
+    recognizer: Recognizer | None = None
 
     def receive(self, request: HTTPRequest) -> HTTPAnswer:
         """Answer an HTTP request."""
@@ -162,12 +176,23 @@ class Relay:
             # A third of what the package costs at import, for those alone who send events.
             from lib.event_flow import EventFlow  # noqa: PLC0415
 
-            return EventFlow(config=self.config, outside=self.outside, secrets=self.secrets, bury=bury)
+            return EventFlow(
+                config=self.config,
+                outside=self.outside,
+                secrets=self.secrets,
+                bury=bury,
+                recognizer=self.recognizer,
+            )
+        if kind == "erase":
+            # For the rare request of a person to be forgotten.
+            from lib.erase_flow import EraseFlow  # noqa: PLC0415
+
+            return EraseFlow(config=self.config, outside=self.outside, bury=bury, recognizer=self.recognizer)
         if kind == "segments":
             from lib.segment_flow import SegmentFlow  # noqa: PLC0415 - for those alone who send segments
 
             return SegmentFlow(config=self.config, outside=self.outside, bury=bury)
-        return AudienceFlow(config=self.config, outside=self.outside, bury=bury)
+        return AudienceFlow(config=self.config, outside=self.outside, bury=bury, recognizer=self.recognizer)
 
     def _rights_of(self, request: HTTPRequest, raw: bytes) -> Rights:
         callers = self.config.callers
@@ -207,8 +232,8 @@ class Relay:
                 secret_notices.heed(message.attributes, self.renew_secret)
                 return True
             return self._deliver(message, trace_id, started)
-        except QueueError as error:
-            # Neither the queue nor the dead letters have it: it stays where it is.
+        except (QueueError, IdentityError) as error:
+            # Neither the queue nor the dead letters have it, or somebody is not forgotten yet: it stays where it is.
             self._log_error(error, trace_id)
             return False
         except Exception:
@@ -243,7 +268,7 @@ class Relay:
                 body, rights=self._rights_of_messages(), origin=origin
             )
         except RelayError as error:
-            if isinstance(error, QueueError):
+            if isinstance(error, QueueError | IdentityError):
                 raise
             if error.retry is not Retry.NEVER:
                 # What it asks for can still be done: later, or once a person has acted.
@@ -390,6 +415,7 @@ def _headers_of(error: RelayError) -> dict[str, str]:
 
 _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "audiences": ("POST",),
+    "erase": ("POST",),
     "events": ("POST",),
     "segments": ("POST",),
     "health": ("GET", "HEAD"),
@@ -486,7 +512,7 @@ _SHAPES: Final[Mapping[str, str]] = {
     "events": "events",
     "event": "events",
 }
-_KINDS: Final = frozenset({"audiences", "events", "segments", "changes", "flush", "requests", "health"})
+_KINDS: Final = frozenset({"audiences", "erase", "events", "segments", "changes", "flush", "requests", "health"})
 
 
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:

@@ -144,6 +144,30 @@ class SideBySide:
         return [future.result() for future in futures] + last
 
 
+class InTime:
+    """
+    Runs calls side by side and waits for them no longer than they may take; what is late goes on unheard.
+
+    Args:
+        threads: Made on first use, as above. Calls that hang keep theirs; what finds none is late, too.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="in-time")
+
+    def __call__(self, calls: Sequence[Callable[[], _T]], seconds: float) -> list[_T | None]:
+        """Return what *calls* return, in their order; None for one that is late."""
+        futures = [self._pool.submit(copy_context().run, call) for call in calls]
+        done, late = wait(futures, timeout=max(seconds, 0.0))
+        for future in late:
+            future.cancel()
+        return [future.result() if future in done else None for future in futures]
+
+
 @dataclass(frozen=True, slots=True)
 class Chance:
     """Randomness: *jitter* gives a number from 0 to 1, *name* a new id of 32 hexadecimal digits."""

@@ -7,8 +7,8 @@ Contract: README, "Requests". Every error names a field of it and never a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeVar
 
 import orjson
@@ -81,6 +81,9 @@ class AudienceRequest:
     Args:
         page_ids: Meta's `page_ids`, which go with PAGEUID.
         app_ids: Meta's `app_ids`, which go with UIDs that an app has collected.
+        from_event: Whether the people are the one person of the event.
+        recognise: As in `EventRequest`.
+        anonymous_id: As in `EventRequest`.
         warnings: What was ignored.
     """
 
@@ -90,11 +93,21 @@ class AudienceRequest:
     people: People
     page_ids: tuple[str, ...] = ()
     app_ids: tuple[str, ...] = ()
+    from_event: bool = False
+    recognise: bool | None = None
+    anonymous_id: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
 
     def as_removal(self) -> AudienceRequest:
         """Return the request with people removed rather than added."""
         return replace(self, action="remove")
+
+    def with_person(
+        self, add: Callable[[Mapping[str, Sequence[object]]], Mapping[str, Sequence[object]]]
+    ) -> AudienceRequest:
+        """Return the request with the event's person, which is audience key -> values, as *add* returns it."""
+        person = self.options.event.user() if self.options.event else {}
+        return replace(self, people=_people_of_event(add(person)))
 
 
 def parse_json(body: bytes) -> dict[str, object]:
@@ -148,6 +161,9 @@ def parse_audience_request(body: Mapping[str, object]) -> AudienceRequest:
         people=_people(asked, options),
         page_ids=asked.ids("page_ids"),
         app_ids=asked.ids("app_ids"),
+        from_event=asked.flag("user_from_event"),
+        recognise=parse_recognise(asked),
+        anonymous_id=parse_anonymous_id(asked),
     )
     if LOOKALIKE_VALUE not in request.people.schema:
         for place, destination in enumerate(request.destinations):
@@ -248,6 +264,22 @@ def parse_options(asked: Asked) -> Options:
     )
 
 
+def parse_recognise(asked: Asked) -> bool | None:
+    """Return whether the caller wants people recognised, None where it does not say."""
+    identity = Asked(asked.mapping("identity") or {})
+    if identity.body.get("enabled") in (None, ""):
+        return None
+    return _within("identity", lambda: identity.flag("enabled"))
+
+
+def parse_anonymous_id(asked: Asked) -> str:
+    """Return the first-party id that the caller states, a text or a number."""
+    value = (asked.mapping("identity") or {}).get("anonymous_id")
+    if type(value) not in {str, int, type(None)}:
+        raise InvalidRequestError("must be a text", field="identity.anonymous_id")
+    return "" if value is None else str(value)
+
+
 def _within(field: str, read: Callable[[], _Value]) -> _Value:
     """Return what *read* returns; an error of it names its field below *field*."""
     try:
@@ -321,7 +353,10 @@ def _people(asked: Asked, options: Options) -> People:
         raise InvalidRequestError("one of user, users and user_from_event is needed", field="user_from_event")
     if options.event is None:
         raise InvalidRequestError("is needed where user_from_event is set", field="event_data")
-    person = options.event.user()
+    return _people_of_event(options.event.user())
+
+
+def _people_of_event(person: Mapping[str, Sequence[object]]) -> People:
     # An event without a person is understood: there is nobody in it to send.
     widths = {key: len(values) for key, values in person.items()} or {"EMAIL": 1}
     return people_of(widths, [person], field="event_data")

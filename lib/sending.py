@@ -92,6 +92,7 @@ class Sending:
         bury: Whether what Meta refuses for good becomes a dead letter.
         waiting: Calls that have to wait, where they are not published.
         refused: Calls that Meta has refused for good.
+        columns_of: What else the log says of a call.
     """
 
     outside: Outside
@@ -103,6 +104,7 @@ class Sending:
     waiting: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
     refused: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
+    columns_of: Callable[[GraphRequest], Mapping[str, object]] = lambda _request: {}
 
     def dispatch(self, calls: Sequence[tuple[Result, GraphRequest]], *, build_ms: float = 0) -> None:
         """Make one call for each of several destinations, side by side."""
@@ -315,6 +317,7 @@ class Sending:
             batches=request.batches,
             rows_received=len(request.rows),
             part=request.part,
+            **self.columns_of(request),
             **columns,
         )
 

@@ -7,11 +7,13 @@ locals {
     { for name, connection in var.connections : "app-secret-${name}" => ["receive", "deliver"] if connection.app_secret },
     { for name in keys(coalesce(var.callers, {})) : "key-${name}" => ["receive"] },
     try(var.identity.access_token, false) ? { identity = ["receive", "deliver"] } : {},
+    local.identity_key ? { identity-key = ["receive", "deliver"] } : {},
     var.event_enhancement ? { event-enhancement = ["receive", "deliver"] } : {},
   )
   secret_ids = { for name in keys(local.secrets) : name => "projects/${var.project_id}/secrets/${var.name}-${name}" }
   versions = {
     identity          = "projects/${var.project_id}/secrets/${var.name}-identity/versions/latest"
+    identity_key      = "projects/${var.project_id}/secrets/${var.name}-identity-key/versions/latest"
     event_enhancement = "projects/${var.project_id}/secrets/${var.name}-event-enhancement/versions/latest"
   }
 

@@ -292,25 +292,47 @@ variable "graph_api" {
 
 variable "identity" {
   type = object({
-    endpoint     = optional(string)
-    access_token = optional(bool, false)
-    timeout_ms   = optional(number)
-    firestore    = optional(bool, false)
+    endpoint      = optional(string)
+    access_token  = optional(bool, false)
+    send          = optional(list(string))
+    cache_s       = optional(number)
+    firestore     = optional(bool, false)
+    timeout_ms    = optional(number)
+    anonymous_id  = optional(string)
+    keep_days     = optional(number)
+    shared_values = optional(list(string))
+    limits = optional(object({
+      per_device = optional(number)
+      per_phone  = optional(number)
+      per_person = optional(number)
+      devices    = optional(number)
+    }))
+    enrich = optional(object({
+      external_id    = optional(bool)
+      fields         = optional(list(string))
+      fbc            = optional(string)
+      look_back_days = optional(number)
+    }))
+    user_id = optional(bool, false)
   })
   default     = null
-  description = "Recognising known people: the address of an identity service, with a secret for its token where `access_token` is true, or a Firestore database of one's own. null: off."
+  description = "Recognising known people: the address of an identity service, with a secret for its token where `access_token` is true, or a Firestore database of one's own; with it or `user_id` a secret for the key that hashes. null: off."
 
   validation {
     condition     = var.identity == null ? true : can(regex("^https://[^\\s]+$", coalesce(var.identity.endpoint, "https://example.com")))
     error_message = "identity.endpoint must be an https:// address."
   }
   validation {
-    condition     = var.identity == null ? true : var.identity.endpoint != null || var.identity.firestore
-    error_message = "identity needs an endpoint or firestore."
+    condition     = var.identity == null ? true : var.identity.endpoint != null || var.identity.firestore || var.identity.user_id
+    error_message = "identity needs an endpoint, firestore or user_id."
   }
   validation {
-    condition     = var.identity == null ? true : coalesce(var.identity.timeout_ms, 800) > 0 && coalesce(var.identity.timeout_ms, 800) <= 60000
-    error_message = "identity.timeout_ms must be 1 to 60000."
+    condition     = var.identity == null ? true : var.identity.endpoint == null || !var.identity.firestore
+    error_message = "identity has an endpoint or firestore, not both."
+  }
+  validation {
+    condition     = var.identity == null ? true : coalesce(var.identity.timeout_ms, 800) > 0 && coalesce(var.identity.timeout_ms, 800) <= 5000
+    error_message = "identity.timeout_ms must be 1 to 5000."
   }
 }
 

@@ -26,6 +26,7 @@ _VALUES: Final[Mapping[str, str]] = {
     "key-sgtm": KEY,
     "key-batch": "key-of-batch",
     "identity": "token-of-identity",
+    "identity-key": "key-of-identity",
     "event-enhancement": "key-of-event-enhancement",
 }
 _SECRET: Final = re.compile(r"(projects/[^/]+/secrets/[a-z]+-[a-z]+-([^/]+))/versions/([^/\"]+)")

@@ -27,6 +27,13 @@ from lib.config import (
 )
 from lib.errors import ConfigurationError
 from lib.identifiers import CDP_MAPPING
+from lib.identity_settings import (
+    Enrichment,
+    FirestoreSettings,
+    IdentitySettings,
+    Limits,
+    OmniSettings,
+)
 
 #: The design's own example, the names of secrets completed.
 EXAMPLE: Final[Mapping[str, Any]] = {
@@ -150,7 +157,50 @@ class TestSound:
             ),
             sources={"vip": Source(name="vip", table="p.crm.vip")},
             segments=SegmentSettings(mapping={"EMAIL": ("email", "hashed_email"), "PHONE": ("phone",)}),
+            identity=IdentitySettings(
+                omni=OmniSettings(
+                    endpoint="https://identity.example.com/api/v1/identifier",
+                    access_token="projects/p/secrets/identity-token/versions/latest",
+                ),
+                timeout_ms=800,
+            ),
         )
+
+    def test_every_key_of_identity(self) -> None:
+        own = {
+            "firestore": {"database": "people", "collection": "circles"},
+            "key": "env:KEY",
+            "timeout_ms": 200,
+            "anonymous_id": "visitor.id",
+            "keep_days": 30,
+            "shared_values": ["info@example.com"],
+            "limits": {"per_device": 2, "per_phone": 3, "per_person": 4, "devices": 5},
+            "enrich": {"external_id": False, "fields": ["em"], "fbc": "last", "look_back_days": 7},
+            "user_id": True,
+        }
+        assert parse({**SMALLEST, "identity": own}).identity == IdentitySettings(
+            firestore=FirestoreSettings(database="people", collection="circles"),
+            key="env:KEY",
+            timeout_ms=200,
+            anonymous_id="visitor.id",
+            keep_days=30,
+            shared_values=("info@example.com",),
+            limits=Limits(per_device=2, per_phone=3, per_person=4, devices=5),
+            enrich=Enrichment(external_id=False, fields=("em",), fbc="last", look_back_days=7),
+            user_id=True,
+        )
+        omni = {"endpoint": "http://127.0.0.1:8099/v1", "access_token": "env:TOKEN", "send": ["email"], "cache_s": 0}
+        assert parse({**SMALLEST, "identity": omni}).identity == IdentitySettings(
+            omni=OmniSettings(
+                endpoint="http://127.0.0.1:8099/v1", access_token="env:TOKEN", send=("email",), cache_s=0.0
+            )
+        )
+        assert parse({**SMALLEST, "identity": {"memory": True, "key": "env:KEY"}}).identity == IdentitySettings(
+            memory=True, key="env:KEY"
+        )
+
+    def test_without_a_word_identity_is_off(self) -> None:
+        assert (None, None) == (parse(SMALLEST).identity, parse({**SMALLEST, "identity": {}}).identity)
 
     def test_every_key_of_a_source(self) -> None:
         scheduled = {"schedule": "0 3 * * *", "segment": {"id": "44A23B49", "name": "VIP"}, "change": "mirror"}
@@ -345,8 +395,38 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"minimum_identifiers": [["EMAIL", 1]]}, _KEYS_WORDS),
     ({"minimum_identifiers": [[["EMAIL"]]]}, _KEYS_WORDS),
     ({"minimum_identifiers": [["LOOKALIKE_VALUE"]]}, _KEYS_WORDS),
-    ({"identity": {"url": "https://x"}}, "identity.url is not known"),
     ({"identity": 5}, "identity must be an object"),
+    *[
+        ({"identity": {"memory": True, "key": "env:KEY"} | identity}, f"identity{problem}")
+        for identity, problem in (
+            ({"url": "https://x"}, ".url is not known"),
+            ({"memory": False}, " must have one of endpoint, firestore, memory and user_id"),
+            ({"firestore": {}}, " must have at most one of endpoint, firestore and memory"),
+            ({"firestore": {"database": "A"}, "memory": None}, ".firestore.database must be a database's id"),
+            ({"firestore": {"collection": "a/b"}, "memory": None}, ".firestore.collection must be a collection's name"),
+            ({"firestore": {"projet": "p"}, "memory": None}, ".firestore.projet is not known"),
+            ({"key": None}, ".key is missing: what hashes the ids of devices"),
+            ({"key": "s3cret"}, ".key must be a secret's name"),
+            ({"endpoint": "https://x", "memory": None}, ".access_token is missing"),
+            (
+                {"endpoint": "http://x.example", "access_token": "env:T", "memory": None},
+                ".endpoint must be an https address, or http on this machine",
+            ),
+            ({"send": ["everything"]}, ".send must be a list of fields: anonymous_id, "),
+            ({"cache_s": -1}, ".cache_s must be a whole number from 0 to 3,600"),
+            ({"timeout_ms": 0}, ".timeout_ms must be a whole number from 1 to 5,000"),
+            ({"timeout_ms": True}, ".timeout_ms must be a whole number from 1 to 5,000"),
+            ({"keep_days": 800}, ".keep_days must be a whole number from 1 to 730"),
+            ({"anonymous_id": "a b"}, ".anonymous_id must be a path in the event"),
+            ({"shared_values": [""]}, ".shared_values must be a list of texts"),
+            ({"limits": {"per_device": 0}}, ".limits.per_device must be a whole number from 1 to 1,000"),
+            ({"limits": {"per_house": 1}}, ".limits.per_house is not known"),
+            ({"enrich": {"fields": ["fbp"]}}, ".enrich.fields must be a list of fields: em, "),
+            ({"enrich": {"fbc": "random"}}, ".enrich.fbc must be one of none, first, last"),
+            ({"enrich": {"look_back_days": 0}}, ".enrich.look_back_days must be a whole number from 1 to 365"),
+            ({"user_id": "true"}, ".user_id must be true or false"),
+        )
+    ],
     ({"segments": {"prefx": "CA_"}}, "segments.prefx is not known"),
     ({"segments": []}, "segments must be an object"),
     ({"segments": {"prefix": "a\nb"}}, "segments.prefix must be a text of at most 64 characters"),

@@ -24,13 +24,14 @@ from lib.delivery_log import (
 from tests.local.bigquery import BigQuery
 from tests.log_records import log_records
 
-#: Section 11, word for word.
+#: Section 11, with what tells of match keys before and after identity.
 COLUMNS: Final = [
     "row_id", "logged_at", "trace_id", "kind", "action", "caller", "connection", "destination", "segment_id",
     "sync_id", "batch", "batches", "outcome", "event_name", "event_id", "rows_received", "rows_sent", "rows_rejected",
     "reject_reasons", "num_received", "num_invalid_entries", "http_status", "error_code", "error_subcode",
     "error_message", "fbtrace_id", "usage_percent", "regain_minutes", "attempt", "consent_missing", "identity_source",
-    "identity_fields_added", "parse_ms", "identity_ms", "build_ms", "graph_ms", "elapsed_ms", "relay_version",
+    "identity_outcome", "identity_fields_added", "match_keys_before", "match_keys_after",
+    "parse_ms", "identity_ms", "build_ms", "graph_ms", "elapsed_ms", "relay_version",
 ]  # fmt: skip
 SCHEMA: Final[list[dict[str, str]]] = orjson.loads(SCHEMA_FILE.read_bytes())
 TABLE: Final = "p.meta_relay.delivery_log"

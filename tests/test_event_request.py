@@ -125,6 +125,8 @@ class TestRefusals:
             ),
             pytest.param({"cookies": "_fbp=1"}, "cookies", id="a text as cookies"),
             pytest.param({"identity": True}, "identity", id="true as identity"),
+            pytest.param({"identity": {"enabled": "yes"}}, "identity.enabled", id="yes to identity"),
+            pytest.param({"identity": {"anonymous_id": ["a"]}}, "identity.anonymous_id", id="a list as id"),
             pytest.param({"products": "ga4"}, "products", id="a text as products"),
             pytest.param({"products": {"schema": "ua"}}, "products.schema", id="a schema that is none"),
             pytest.param({"products": {"id": 1}}, "products.id", id="a number as name of a field"),
@@ -176,9 +178,10 @@ class TestOthers:
     def test_a_product_schema(self) -> None:
         assert parse_products({"schema": "omni"}) == parsed(products={"schema": "omni"}).products
 
-    def test_a_resolver_that_is_not_there_is_warned_of(self) -> None:
-        assert ("identity: no resolver is configured",) == parsed(identity={"enabled": True}).warnings
-        assert () == parsed(identity={"enabled": False, "anonymous_id": "a"}).warnings
+    def test_what_the_caller_says_of_identity(self) -> None:
+        assert (None, "") == (parsed().recognise, parsed().anonymous_id)
+        request = parsed(identity={"enabled": "false", "anonymous_id": 17})
+        assert (False, "17", ()) == (request.recognise, request.anonymous_id, request.warnings)
 
     def test_nothing_of_a_person_stands_in_its_repr(self) -> None:
         overrides = {"user_data": {"em": "grace@example.com"}}

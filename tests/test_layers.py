@@ -18,17 +18,19 @@ ROOT: Final = Path(__file__).parents[1]
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
-    "flow": "handlers push secret_notices audience_flow event_flow health_flow segment_flow segment_delivery flush "
-    "doctor validation admission sending outcomes",
+    "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow "
+    "segment_delivery flush doctor validation admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
-    "ports config console_log segment_source table_source file_source local_file dead_letters",
+    "ports config console_log segment_source table_source file_source local_file dead_letters "
+    "identity_graph identity_store firestore_store omni breaker",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
-    "action_sources event_names event_times event_values faults money personal changes audience_admin",
+    "action_sources event_names event_times event_values faults money personal changes audience_admin "
+    "identity identity_links omni_protocol",
     "parse": "relay_request large_body event_request products common_event people segments",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
-    "graph_answers version cuts",
+    "graph_answers version cuts identity_settings",
 }
 BELOW_THE_LINE: Final = ("build", "parse", "gate", "ground")
 LAYER_OF: Final = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}

@@ -66,7 +66,7 @@ run "everything" {
     event_enhancement   = true
     functions           = { receive = { memory = "1Gi", cpu = "2", concurrency = 80, min_instances = 1, max_instances = 20 } }
     graph_api           = { version = "v25.0", url = "https://graph.example.com", timeout_s = 5 }
-    identity            = { endpoint = "https://identity.example.com/api/v1/identifier", access_token = true, timeout_ms = 500, firestore = true }
+    identity            = { endpoint = "https://identity.example.com/api/v1/identifier", access_token = true, timeout_ms = 500, user_id = true }
     invokers            = ["serviceAccount:sgtm@other-project.iam.gserviceaccount.com"]
     kms_key             = "projects/demo-project/locations/europe-west1/keyRings/relay/cryptoKeys/relay"
     labels              = { team = "marketing" }
@@ -106,7 +106,7 @@ run "everything" {
     error_message = "Calls go out through the network."
   }
   assert {
-    condition     = keys(local.secrets) == ["app-secret-acme", "event-enhancement", "identity", "key-batch", "key-sgtm", "token-acme", "token-globex"]
+    condition     = keys(local.secrets) == ["app-secret-acme", "event-enhancement", "identity", "identity-key", "key-batch", "key-sgtm", "token-acme", "token-globex"]
     error_message = "Each credential has a secret."
   }
 }

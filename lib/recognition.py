@@ -1,0 +1,324 @@
+"""
+People recognised again: the step between the gate and normalization, and what is learned once an event has left.
+
+Nothing here stops an event. Who is not recognised in time, for whatever reason, goes with what the event says itself;
+then comes what the browser's own cookie remembers, and then nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, Protocol
+
+import orjson
+
+from lib.common_event import CommonEvent
+from lib.errors import IdentityError, IdentityUnreachableError, RelayError
+from lib.graph_request import GraphRequest
+from lib.identity import (
+    Identifiers,
+    Identity,
+    additions,
+    facts_of,
+    first_key,
+    for_audience,
+    identifiers_of,
+    in_user_data,
+    keys_of,
+    person_id,
+)
+from lib.identity_settings import IdentitySettings
+from lib.normalization import Settings
+from lib.outcomes import shown_error
+from lib.ports import Clock, InTime, Secrets
+from lib.sending import Origin
+from lib.user_data import check_user_data
+
+logger = logging.getLogger(__name__)
+
+#: Who says so where an id was made of the event's own.
+FIRST_PARTY: Final = "first_party"
+
+
+class Resolver(Protocol):
+    """
+    Knows people. A *deadline* is in the clock's monotonic seconds.
+
+    Args:
+        source: Its name in answers and in the log.
+        forgets: Whether `forget` reaches all that it knows.
+    """
+
+    source: str
+    forgets: bool
+
+    def resolve(self, identifiers: Identifiers, *, reading: Settings, deadline: float) -> Identity:
+        """
+        Return who that is; `miss` for somebody who was not known before.
+
+        Args:
+            reading: How the connection reads identifiers.
+
+        Raises:
+            RelayError: It cannot be said.
+        """
+
+    def learn(
+        self, identifiers: Identifiers, identity: Identity, *, facts: Mapping[str, str], fbc: str, deadline: float
+    ) -> None:
+        """
+        Keep what an event has shown.
+
+        Raises:
+            RelayError: It is not kept.
+        """
+
+    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
+        """
+        Forget that person; return the identifiers that were theirs, as `{kind}:{hash}`.
+
+        Raises:
+            RelayError: They may still be known.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognizer:
+    """
+    What recognises the people of all requests.
+
+    Args:
+        resolver: None where there are only ids of one's own making.
+        secrets: Gives the key that these are made with.
+    """
+
+    settings: IdentitySettings
+    resolver: Resolver | None
+    secrets: Secrets
+    clock: Clock
+    in_time: InTime
+
+    def identifiers(
+        self,
+        event: CommonEvent,
+        *,
+        overrides: Mapping[str, object],
+        cookies: Mapping[str, str],
+        reading: Settings,
+        time: int,
+        anonymous_id: str,
+        person: Mapping[str, Sequence[object]] | None = None,
+    ) -> Identifiers:
+        """Return what *event* says of its person; *person* is what is known besides, audience key -> values."""
+        return identifiers_of(
+            event,
+            overrides={**in_user_data(person or {}), **overrides},
+            cookies=cookies,
+            settings=reading,
+            time=time,
+            anonymous_id=anonymous_id,
+            anonymous_path=self.settings.anonymous_id,
+        )
+
+    def of_request(self, origin: Origin) -> Recognition:
+        """Return what recognises the people of one request."""
+        return Recognition(recognizer=self, origin=origin)
+
+
+@dataclass(slots=True)
+class _Recognised:
+    """A person of one event; *before* and *after* are the keys of user_data, without and with what was added."""
+
+    identifiers: Identifiers
+    identity: Identity
+    before: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
+    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fbc: str = field(default="", repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Recognition:
+    """
+    The people of one request, by the event's number in it.
+
+    Args:
+        took_ms: Milliseconds that the request has waited for it.
+    """
+
+    recognizer: Recognizer
+    origin: Origin
+    took_ms: float = 0.0
+    _people: dict[int, _Recognised] = field(default_factory=dict, repr=False)
+    _left: dict[int, None] = field(default_factory=dict, repr=False)
+    _told: set[str] = field(default_factory=set, repr=False)
+
+    def recognise(self, people: Mapping[int, Identifiers], reading: Settings) -> None:
+        """Find out who *people* are: all at once, and within the time that identity may take of a request."""
+        clock = self.recognizer.clock
+        began = clock.monotonic()
+        deadline = began + self._time_s()
+        steps = [partial(self._resolve, one, reading, deadline) for one in people.values()]
+        identities = self.recognizer.in_time(steps, deadline - clock.monotonic())
+        for (row, identifiers), identity in zip(people.items(), identities, strict=True):
+            if identity is None:
+                self._tell(IdentityUnreachableError("who somebody is was not known in time"))
+            known = identity or Identity(source=self._source, outcome="failed")
+            self._people[row] = _Recognised(identifiers, self._with_own_id(identifiers, known))
+        self.took_ms += 1000 * (clock.monotonic() - began)
+
+    def add_to(self, row: int, user_data: Mapping[str, object], *, hash_external_id: bool) -> dict[str, object]:
+        """Return *user_data* with what is known of the event's person under the keys that it lacks."""
+        person = self._people.get(row)
+        if person is None:
+            return dict(user_data)
+        added = additions(
+            user_data,
+            person.identity,
+            self.recognizer.settings.enrich,
+            hash_external_id=hash_external_id,
+            time=person.identifiers.time,
+        )
+        person.before = frozenset(user_data)
+        person.after = person.before | added.keys()
+        person.facts = facts_of(user_data)
+        fbc = user_data.get("fbc")
+        person.fbc = fbc if isinstance(fbc, str) and self.recognizer.settings.enrich.fbc != "none" else ""
+        whole = {**user_data, **added}
+        check_user_data(whole, hash_external_id=hash_external_id)
+        return whole
+
+    def add_to_person(self, row: int, person: Mapping[str, Sequence[object]]) -> dict[str, Sequence[object]]:
+        """Return *person*, which is audience key -> values, with what is known of it under the keys that it lacks."""
+        if row not in self._people:
+            return dict(person)
+        recognised = self._people[row]
+        whole = {**person, **for_audience(recognised.identity, person, self.recognizer.settings.enrich)}
+        recognised.before, recognised.after = frozenset(person), frozenset(whole)
+        return whole
+
+    def left(self, rows: Iterable[int]) -> None:
+        """Note which events leave."""
+        self._left.update(dict.fromkeys(rows))
+
+    def learn(self) -> None:
+        """Keep what the events that left have shown; nothing of them waits for it any longer."""
+        if self.recognizer.resolver is None:
+            return
+        deadline = self.recognizer.clock.monotonic() + self._time_s()
+        groups: dict[object, list[_Recognised]] = {}
+        for person in (self._people[row] for row in self._left if row in self._people):
+            if person.identifiers:
+                groups.setdefault(_anybody(person.identifiers), []).append(person)
+        # Events of one browser one after the other: side by side they would only be in each other's way.
+        steps = [partial(self._learn_all, group, deadline) for group in groups.values()]
+        if None in self.recognizer.in_time(steps, self._time_s()):
+            self._tell(IdentityUnreachableError("what events have shown was not kept in time"))
+
+    def forget(self, people: Sequence[Identifiers]) -> bool:
+        """Forget who has withdrawn consent; return whether they are forgotten."""
+        resolver = self.recognizer.resolver
+        if resolver is None or not any(people):
+            return True
+        deadline = self.recognizer.clock.monotonic() + self._time_s()
+        steps = [partial(self._attempt, partial(resolver.forget, one, deadline=deadline)) for one in people if one]
+        return all(self.recognizer.in_time(steps, self._time_s()))
+
+    def columns(self, request: GraphRequest) -> dict[str, object]:
+        """Return what the delivery log says of identity in a call to Meta."""
+        people = [self._people[row] for row in request.numbers if row in self._people]
+        if not people:
+            return {}
+        sources = sorted({one.identity.source for one in people if one.identity.outcome != "failed"})
+        outcomes = sorted({one.identity.outcome for one in people})
+        return {
+            "identity_source": ", ".join(sources) or None,
+            "identity_outcome": ", ".join(outcomes),
+            "identity_fields_added": sum(len(one.after) - len(one.before) for one in people),
+            "identity_ms": self.took_ms if request.batch == 1 else None,
+            "match_keys_before": _counted(one.before for one in people),
+            "match_keys_after": _counted(one.after for one in people),
+        }
+
+    @property
+    def _source(self) -> str:
+        return FIRST_PARTY if self.recognizer.resolver is None else self.recognizer.resolver.source
+
+    def _time_s(self) -> float:
+        """Return the seconds that may still pass: never more than the caller has."""
+        most = self.recognizer.settings.timeout_s
+        if self.origin.deadline is None:
+            return most
+        return min(most, max(self.origin.deadline - self.recognizer.clock.monotonic(), 0.0))
+
+    def _resolve(self, identifiers: Identifiers, reading: Settings, deadline: float) -> Identity:
+        resolver = self.recognizer.resolver
+        if resolver is None or not identifiers:
+            return Identity(source=self._source, outcome="miss")
+        found: list[Identity] = []
+        self._attempt(lambda: found.append(resolver.resolve(identifiers, reading=reading, deadline=deadline)))
+        return found[0] if found else Identity(source=self._source, outcome="failed")
+
+    def _learn_all(self, people: Sequence[_Recognised], deadline: float) -> bool:
+        resolver = self.recognizer.resolver
+        steps = [
+            partial(resolver.learn, one.identifiers, one.identity, facts=one.facts, fbc=one.fbc, deadline=deadline)
+            for one in people
+            if resolver is not None
+        ]
+        kept = [self._attempt(step) for step in steps]
+        return all(kept)
+
+    def _attempt(self, step: Callable[[], object]) -> bool:
+        """Return whether *step* succeeds; whatever it raises, the event goes on."""
+        try:
+            step()
+        except RelayError as error:
+            self._tell(error)
+        except Exception:
+            logger.exception("a fault of ours while people are recognised")
+        else:
+            return True
+        return False
+
+    def _with_own_id(self, identifiers: Identifiers, identity: Identity) -> Identity:
+        """Give somebody whom nobody knows an id made of the event's own, where that is configured."""
+        settings = self.recognizer.settings
+        if identity.outcome == "hit":
+            return identity
+        if not settings.user_id:
+            return replace(identity, person_id="") if identity.source == "graph" else identity
+        if identity.person_id or identity.read is not None or not identifiers:
+            return identity
+        made: list[str] = []
+        self._attempt(lambda: made.append(self._own_id(identifiers)))
+        return replace(identity, source=FIRST_PARTY, person_id=made[0]) if made else identity
+
+    def _own_id(self, identifiers: Identifiers) -> str:
+        secret = self.recognizer.secrets.access(self.recognizer.settings.key or "")
+        keys = keys_of(identifiers, secret)
+        return person_id(secret, first_key(keys)) if keys else ""
+
+    def _tell(self, error: RelayError) -> None:
+        """Log what has failed, once for each request: its type, process and scope."""
+        if error.message in self._told:
+            return
+        self._told.add(error.message)
+        level = logging.WARNING if isinstance(error, IdentityError) and error.action is None else logging.ERROR
+        facts = shown_error(error, self.origin.trace_id, self.recognizer.clock.now())
+        logger.log(level, "%s: %s", type(error).__name__, error.message, extra={"error": facts})
+
+
+def _anybody(identifiers: Identifiers) -> object:
+    """Return one identifier, which events of one browser or person share."""
+    return next(iter([*identifiers.devices.items(), *identifiers.persons.items()]))
+
+
+def _counted(keys: Iterable[frozenset[str]]) -> str:
+    """Return how many events had each key, as JSON."""
+    counts = Counter(key for of_event in keys for key in of_event)
+    return orjson.dumps(dict(counts), option=orjson.OPT_SORT_KEYS).decode()
