@@ -20,7 +20,7 @@ import pytest
 from lib import bootstrap
 from lib.handlers import HTTPAnswer, HTTPRequest, Message, Relay
 from tests.functions import Functions
-from tests.local.stack import ACCOUNT, DATASET, OTHER_DATASET, ROOT, Stack, secret
+from tests.local.stack import ACCOUNT, DATASET, GATHERING, OTHER_DATASET, ROOT, Stack, secret
 from tests.manual_clock import ManualClock
 
 # Of functions-framework, from Python 3.12 on.
@@ -254,29 +254,24 @@ class TestSegments:
         assert functions.push(message["data"], message["attributes"]) == 200
 
     @staticmethod
-    def send(functions: Functions, made: Made) -> None:
-        answer = functions.receive(
-            made.keyed["body"].encode(), path=urlsplit(made.keyed["url"]).path, headers=made.keyed["headers"], key=None
-        )
-        assert (answer.status, answer["outcome"], answer["warnings"]) == (202, "queued", [])
+    def flush(functions: Functions, message_id: str) -> None:
+        assert functions.push(b"{}", {"type": "flush"}, message_id=message_id) == 200
 
-    @pytest.mark.parametrize("way", ["publish", "send"])
-    def test_who_enters_becomes_a_member(self, way: str, functions: Functions) -> None:
-        getattr(self, way)(functions, self.ENTERS)
-        assert functions.push(b"{}", {"type": "flush"}, message_id="2") == 200
+    def test_who_enters_becomes_a_member(self, functions: Functions) -> None:
+        self.publish(functions, self.ENTERS)
+        self.flush(functions, "2")
         assert functions.stack.graph.members(made_audience(functions.stack)) == {self.ADA}
         assert functions.dead() == []
 
-    @pytest.mark.parametrize("way", ["publish", "send"])
-    def test_who_leaves_is_none_any_more(self, way: str, functions: Functions) -> None:
+    def test_who_leaves_is_none_any_more(self, functions: Functions) -> None:
         users = [{"email": "ada@example.com"}, {"email": "grace@example.com"}]
         entering = {"segment": {"id": "7", "name": "Segment 7"}, "change": "enter", "users": users}
         assert functions.receive(entering, path="/segments").status == 202
-        assert functions.push(b"{}", {"type": "flush"}, message_id="2") == 200
+        self.flush(functions, "2")
         audience = made_audience(functions.stack)
         assert len(functions.stack.graph.members(audience)) == 2
-        getattr(self, way)(functions, self.LEAVES)
-        assert functions.push(b"{}", {"type": "flush"}, message_id="3") == 200
+        self.publish(functions, self.LEAVES)
+        self.flush(functions, "3")
         assert functions.stack.graph.members(audience) == set()
         assert functions.dead() == []
 
@@ -288,9 +283,18 @@ class TestSegments:
         assert relay.deliver(Message(data="e30=", attributes={"type": "flush"}, message_id="2"))
         assert then.graph.members(made_audience(then)) == {self.ADA}
 
-    def test_who_leaves_by_a_signed_request_is_taken(self, then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_who_leaves_by_a_signed_request_is_gathered(self, then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = post(relay_then(then, monkeypatch), self.LEAVES.signed)
         assert (answer.status, orjson.loads(answer.body)["outcome"]) == (202, "queued")
+        assert len(then.pubsub.messages(GATHERING)) == 2
+
+    @pytest.mark.parametrize("made", [ENTERS, LEAVES], ids=["enters", "leaves"])
+    def test_with_a_key_it_is_gathered_too(self, made: Made, functions: Functions) -> None:
+        answer = functions.receive(
+            made.keyed["body"].encode(), path=urlsplit(made.keyed["url"]).path, headers=made.keyed["headers"], key=None
+        )
+        assert (answer.status, answer["outcome"], answer["warnings"]) == (202, "queued", [])
+        assert functions.stack.pubsub.messages(GATHERING)
 
 
 def made_audience(stack: Stack) -> str:
