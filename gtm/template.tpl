@@ -3127,7 +3127,7 @@ scenarios:
     assertApi('hmacSha256').wasNotCalled();
 - name: HTTP - the address may end with slashes and have a path; each kind has its own
   code: |-
-    start([SIGNED, ADD, {relayUrl: ' https://relay-1.a.run.app/meta// '}]);
+    start([SIGNED, ADD, {relayUrl: ' https://relay-1.a.run.app/meta/// '}]);
     start([SIGNED, {action: 'enter', segmentId: '1'}, {relayUrl: 'https://europe-west1-p.cloudfunctions.net/receive'}]);
     assertThat(sent.map((one) => one.url)).isEqualTo(['https://relay-1.a.run.app/meta/audiences', 'https://europe-west1-p.cloudfunctions.net/receive/segments']);
 - name: HTTP - a time-out of its own, and the usual one where it is no number
@@ -3138,7 +3138,7 @@ scenarios:
 - name: HTTP - no answer is failure
   code: |-
     capture();
-    rejection = {};
+    rejection = null;
     start([SIGNED, ADD, {logType: 'always'}]);
     fails();
     callLater(() => assertThat(lines[0].Reason).isEqualTo('no answer: failed'));
@@ -3330,6 +3330,17 @@ scenarios:
     assertThat(lines[0].Reason).isEqualTo('userDataObject: not an object; customDataObject: not an object; appDataObject: not an object');
     fails();
 
+- name: Event - without automatic mapping it is these keys that go along, and no others
+  code: |-
+    const essential = ['consent_state', 'x-ga-gcs', 'x-ga-gcd', 'page_location', 'us_privacy', 'usprivacy', 'us_privacy_string',
+      'gpp', 'gpp_string', 'event_name', 'event_id', 'timestamp', 'event_time', 'action_source', 'page_referrer', 'user_agent',
+      'ip_override', 'x-sst-system_properties', 'test_event_code'];
+    essential.forEach((key) => { event[key] = key; });
+    event.client_id = 'left behind';
+    start([PUBSUB, {action: 'events', actionSource: 'inherit', cookieUse: 'none', autoMapEventData: false}]);
+    start([PUBSUB, ADD]);
+    assertThat(Object.keys(everyBody()[0].event_data)).isEqualTo(essential);
+    assertThat(Object.keys(everyBody()[1].event_data)).isEqualTo(essential.slice(0, 9));
 - name: Event - inherited name and source are left to the relay
   code: |-
     start([PUBSUB, {action: 'events', eventNameMode: 'inherit', eventNameStandard: 'Lead', eventNameCustom: 'x', actionSource: 'inherit'}]);
@@ -3442,8 +3453,9 @@ scenarios:
     start([PUBSUB, ADD, boxes, {consentMode: 'configured'}]);
     start([PUBSUB, ADD, boxes, {consentMode: 'none'}]);
     start([PUBSUB, ADD, {consentMode: 'required'}]);
+    start([PUBSUB, ADD, {consentMode: 'required', requireAdStorage: true}]);
     assertThat(everyBody().map((body) => body.consent)).isEqualTo([{required: ['ad_storage', 'ad_user_data']},
-      {required: ['ad_storage', 'ad_user_data', 'ad_personalization']}, undefined, {required: []}, undefined]);
+      {required: ['ad_storage', 'ad_user_data', 'ad_personalization']}, undefined, {required: []}, undefined, {required: ['ad_storage']}]);
 - name: Consent - stated by table, where a variable holds something
   code: |-
     start([PUBSUB, ADD, {consentStateList: [{name: 'ad_storage', value: 'granted'}, {name: 'ad_user_data', value: false}, {name: 'ad_personalization', value: undefined}]}]);
@@ -3473,15 +3485,16 @@ scenarios:
     headers = {'trace-id': 'T-1'};
     answer = {statusCode: 502, body: JSON.stringify({trace_id: 'T-1', outcome: 'failed',
       results: [{destination: {audience_id: '1001'}, outcome: 'failed', error: {message: 'Meta refuses the access token', code: 190, action: 'renew the token'}},
-        {destination: {dataset_id: '3001'}, outcome: 'delivered'}, {destination: {ad_account_id: '5'}, outcome: 'queued'}, {outcome: 'withheld'}],
+        {destination: {dataset_id: '3001'}, outcome: 'delivered'}, {destination: {ad_account_id: '5'}, outcome: 'queued'},
+        {destination: {segment_id: 'S'}, outcome: 'queued'}, {outcome: 'withheld', error: {message: 'Meta is ill'}}],
       rejected: [{row: 0, field: 'PHONE', reason: 'not a phone number'}, {row: 3, field: null, reason: 'too short'}],
       warnings: ['the body has keys that are not known; they are ignored']})};
     start([SIGNED, ADD, {logType: 'always'}]);
     callLater(() => assertThat(lines).isEqualTo([{Name: 'MetaRelay', Type: 'Response', EventName: 'add', TraceId: 'T-1', Outcome: 'failed',
-      ResponseStatusCode: 502, RelayTraceId: 'T-1', Results: ['1001 failed', '3001 delivered', '5 queued', 'withheld'],
+      ResponseStatusCode: 502, RelayTraceId: 'T-1', Results: ['1001 failed', '3001 delivered', '5 queued', 'S queued', 'withheld'],
       Rejected: ['row 0 PHONE: not a phone number', 'row 3: too short'],
       Warnings: ['the body has keys that are not known; they are ignored'],
-      Reason: 'Meta refuses the access token (renew the token)'}]));
+      Reason: 'Meta refuses the access token (renew the token); Meta is ill'}]));
 - name: Log - an error of the body names its field
   code: |-
     capture();
@@ -3579,7 +3592,7 @@ setup: |-
     sent.push({url: url, options: options, body: body});
     const answered = answer;
     return Promise.create((resolve, reject) => {
-      if (rejection) reject(rejection);
+      if (rejection !== undefined) reject(rejection);
       else resolve(answered);
     });
   });
