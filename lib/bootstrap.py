@@ -104,6 +104,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
         health_log=_health_log(config, environ),
         renew_secret=secrets.renew,
         recognizer=_recognizer(config, environ, secrets, clock, threads),
+        probe_identity=_identity_probe(config, secrets),
     )
 
 
@@ -159,6 +160,14 @@ def _health_log(config: Config, environ: Mapping[str, str]) -> HealthLog:
     return HealthLog(
         BigQueryDeliveryLog(client, config.health_log, name="health"), BigQueryHealthHistory(client, config.health_log)
     )
+
+
+def _identity_probe(config: Config, secrets: Secrets) -> Callable[[], int | None] | None:
+    if config.identity is None or config.identity.omni is None:
+        return None
+    from lib.identity_probe import IdentityProbe  # noqa: PLC0415 - for those alone who have such a service
+
+    return IdentityProbe(config.identity.omni, _lazy_transport(1), secrets)
 
 
 def clients(environ: Mapping[str, str]) -> Clients:

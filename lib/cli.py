@@ -167,7 +167,7 @@ def doctor(session: Session, as_json: bool) -> None:
         findings = [_of_configuration(problem, error.action) for problem in _problems(error)]
         _show_findings(findings, as_json=as_json)
         sys.exit(COULD_NOT_RUN)
-    health = HealthFlow(outside=relay.outside, health_log=relay.health_log)
+    health = HealthFlow(outside=relay.outside, health_log=relay.health_log, probe_identity=relay.probe_identity)
     looked = Doctor(config=relay.config, secrets=relay.secrets, clients=session.clients, health=health)
     with _stderr().status("Looking ...") if _stderr().is_terminal else nullcontext():
         findings = [Finding(kind="configuration"), *looked.findings()]

@@ -117,6 +117,8 @@ def secret_names(config: Config) -> list[str]:
     for caller in (config.callers or {}).values():
         named += caller.keys
     named.append(config.event_enhancement_key)
+    if config.identity is not None:
+        named += [config.identity.key, config.identity.omni.access_token if config.identity.omni else None]
     return [name for name in dict.fromkeys(named) if name]
 
 

@@ -113,6 +113,8 @@ class Relay:
     renew_secret: Callable[[str], None] = lambda _: None
     #: Recognises people; None where identity is off.
     recognizer: Recognizer | None = None
+    #: Asks the endpoint of identity for an HTTP status; None where there is none.
+    probe_identity: Callable[[], int | None] | None = None
 
     def receive(self, request: HTTPRequest) -> HTTPAnswer:
         """Answer an HTTP request."""
@@ -289,7 +291,7 @@ class Relay:
         # For the Scheduler's message alone, some times a day.
         from lib.health_flow import HealthFlow  # noqa: PLC0415
 
-        HealthFlow(outside=self.outside, health_log=self.health_log).run(origin)
+        HealthFlow(outside=self.outside, health_log=self.health_log, probe_identity=self.probe_identity).run(origin)
         return True
 
     def _deliver_requests(self, body: Mapping[str, Any], origin: Origin) -> bool:

@@ -28,10 +28,16 @@ MAX_SESSIONS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthFlow:
-    """What stays the same for all rounds."""
+    """
+    What stays the same for all rounds.
+
+    Args:
+        probe_identity: Asks the endpoint of identity for an HTTP status; None where there is none.
+    """
 
     outside: Outside
     health_log: HealthLog
+    probe_identity: Callable[[], int | None] | None = None
 
     def run(self, origin: Origin) -> list[Finding]:
         """Make a round of checks, write what it has found, and return it."""
@@ -45,6 +51,7 @@ class HealthFlow:
         checks: list[Callable[[], list[Finding]]] = [
             partial(self._of_connection, connection, before) for connection in self.outside.connections.values()
         ]
+        checks += [self._identity]
         return [*unread, *(finding for part in self.outside.side_by_side(checks) for finding in part)]
 
     def _before(self) -> tuple[Mapping[EventKey, float] | None, list[Finding]]:
@@ -144,6 +151,14 @@ class HealthFlow:
             return [of_error("match_quality", error, subject=dataset_id)]
         of_dataset = {key[2]: mean for key, mean in (before or {}).items() if key[:2] == (connection.name, dataset_id)}
         return list(health_checks.quality_findings(answer, dataset_id, of_dataset))
+
+    def _identity(self) -> list[Finding]:
+        if self.probe_identity is None:
+            return []
+        try:
+            return [health_checks.identity_finding(self.probe_identity())]
+        except RelayError as error:
+            return [of_error("identity", error)]
 
 
 #: Faults that leave open whether the token itself is any good.

@@ -140,6 +140,7 @@ def test_meta_s_faults_are_told_too(deployed: Stack) -> None:
 def test_each_secret_is_named_once() -> None:
     config = parse_config(
         '{"connections": {"a": {"access_token": "env:A"}, "b": {"access_token": "env:A", "app_secret": "env:B"}},'
-        ' "callers": {"c": {"keys": ["env:C", "env:B"]}}, "event_enhancement": {"key": "env:D"}}'
+        ' "callers": {"c": {"keys": ["env:C", "env:B"]}}, "event_enhancement": {"key": "env:D"},'
+        ' "identity": {"endpoint": "https://identity.example/api", "access_token": "env:E"}}'
     )
-    assert secret_names(config) == ["env:A", "env:B", "env:C", "env:D"]
+    assert secret_names(config) == ["env:A", "env:B", "env:C", "env:D", "env:E"]

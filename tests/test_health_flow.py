@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,8 +13,10 @@ import requests
 
 from lib.health_flow import MAX_SESSIONS
 from tests.functions import Functions, add
+from tests.identity_service import IdentityService
 from tests.local.faults import Fault
 from tests.local.graph_api import App, GraphAPI
+from tests.local.http_server import HTTPServer, Reply
 from tests.local.stack import (
     ACCOUNT,
     APP_ID,
@@ -288,6 +290,43 @@ class TestAudiences:
         assert len([audience for audience in read if audience != "2001"]) == MAX_SESSIONS
         assert {"5007", "5049"} <= set(read)
         assert "5010" not in read
+
+
+class TestIdentity:
+    @pytest.fixture
+    def service(self, functions: Functions) -> Iterator[IdentityService]:
+        with IdentityService() as service:
+            functions.config["identity"] = {"endpoint": service.url, "access_token": "env:IDENTITY"}
+            functions.environ["IDENTITY"] = service.token
+            yield service
+
+    @staticmethod
+    def identity(functions: Functions) -> tuple[str, str | None]:
+        (row,) = (row for row in check(functions) if row["kind"] == "identity")
+        return row["status"], row.get("reason")
+
+    def test_a_service_that_answers_is_well_and_has_no_visit(
+        self, functions: Functions, service: IdentityService
+    ) -> None:
+        assert self.identity(functions) == ("ok", None)
+        assert service.bodies == []
+
+    def test_a_service_that_does_not_answer(self, functions: Functions, service: IdentityService) -> None:
+        functions.config["identity"]["endpoint"] = "http://127.0.0.1:1/api/v1/identifier"
+        assert self.identity(functions) == ("error", "identity_unreachable")
+        assert service.bodies == []
+
+    @pytest.mark.parametrize(("status", "reason"), [(401, "identity_refused"), (503, "identity_unreachable")])
+    def test_a_service_that_refuses(self, functions: Functions, status: int, reason: str) -> None:
+        with HTTPServer(lambda _request: Reply(status)) as server:
+            functions.config["identity"] = {"endpoint": f"{server.url}/x", "access_token": "env:IDENTITY"}
+            functions.environ["IDENTITY"] = "token-of-identity"
+            assert self.identity(functions) == ("error", reason)
+
+    def test_a_token_that_is_not_there(self, functions: Functions, service: IdentityService) -> None:
+        functions.environ["IDENTITY"] = ""
+        assert self.identity(functions) == ("error", "secret_unreadable")
+        assert service.bodies == []
 
 
 class TestMatchQualityTrend:

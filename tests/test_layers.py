@@ -22,7 +22,7 @@ LAYERS: Final[Mapping[str, str]] = {
     "segment_delivery flush doctor validation admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
     "ports config console_log segment_source table_source file_source local_file dead_letters "
-    "identity_graph identity_store firestore_store omni breaker",
+    "identity_graph identity_store firestore_store omni breaker identity_probe",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
     "action_sources event_names event_times event_values faults money personal changes audience_admin "
