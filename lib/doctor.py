@@ -39,6 +39,8 @@ class Doctor:
         yield from self._secrets()
         if self.config.queue is not None:
             yield from self._queue(self.config.queue)
+        if self.config.segments is not None and self.config.segments.topic is not None:
+            yield from self._gathering(self.config.segments.topic, self.config.segments.subscription)
         yield from self._tables()
         # A secret that cannot be read is told above.
         yield from (finding for finding in self.health.findings() if finding.reason != "secret_unreadable")
@@ -63,7 +65,14 @@ class Doctor:
             "Apply Terraform, which makes the subscription that keeps them.",
         )
         if queue.dead_letter_subscription is not None:
-            yield self._dead_letter_subscription(queue.dead_letter_subscription, queue.dead_letter_topic)
+            yield self._subscription(queue.dead_letter_subscription, queue.dead_letter_topic)
+
+    def _gathering(self, topic: str, subscription: str | None) -> Iterator[Finding]:
+        yield from self._topic(
+            topic, "nobody takes the changes that are gathered", "Apply Terraform, which makes their subscription."
+        )
+        if subscription is not None:
+            yield self._subscription(subscription, topic)
 
     def _topic(self, topic: str, without: str, action: str) -> Iterator[Finding]:
         """Look at a topic, and whether anybody has subscribed to it; *without* says what it means that nobody has."""
@@ -80,14 +89,14 @@ class Doctor:
                 Finding(kind="queue", subject=topic) if subscribed else _fault("queue", topic, "error", without, action)
             )
 
-    def _dead_letter_subscription(self, name: str, topic: str) -> Finding:
+    def _subscription(self, name: str, topic: str) -> Finding:
         try:
             found = self.clients.subscriber().get_subscription(subscription=name, timeout=_TIMEOUT_S, retry=None)
         except Exception as error:  # noqa: BLE001 - as above
             return _of_client("queue", name, error, "roles/pubsub.viewer")
         if found.topic == topic:
             return Finding(kind="queue", subject=name)
-        action = "Set queue.dead_letter_subscription to the one of queue.dead_letter_topic."
+        action = f"Name the subscription to {topic} in its place."
         return _fault("queue", name, "error", "it is a subscription to another topic", action)
 
     def _tables(self) -> Iterator[Finding]:

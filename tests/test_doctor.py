@@ -12,7 +12,18 @@ from lib.config import parse_config
 from lib.doctor import Doctor, secret_names
 from lib.health_checks import Finding
 from lib.health_flow import HealthFlow
-from tests.local.stack import DEAD_LETTER_TOPIC, HEALTH_TABLE, PROJECT, SUBSCRIPTION, TABLE, TOPIC, Stack, secret
+from tests.local.stack import (
+    DEAD_LETTER_TOPIC,
+    GATHERED,
+    GATHERING,
+    HEALTH_TABLE,
+    PROJECT,
+    SUBSCRIPTION,
+    TABLE,
+    TOPIC,
+    Stack,
+    secret,
+)
 
 DEAD_LETTERS: Final = f"projects/{PROJECT}/subscriptions/meta-relay-dead"
 
@@ -52,6 +63,8 @@ def test_a_sound_deployment_has_no_fault(deployed: Stack) -> None:
         ("queue", TOPIC),
         ("queue", DEAD_LETTER_TOPIC),
         ("queue", DEAD_LETTERS),
+        ("queue", GATHERING),
+        ("queue", GATHERED),
         ("table", TABLE),
         ("table", HEALTH_TABLE),
     ]
@@ -95,6 +108,10 @@ def _no_subscription(stack: Stack) -> None:
         pytest.param(
             _queue(dead_letter_subscription=f"{SUBSCRIPTION}-gone"),
             "queue", f"{SUBSCRIPTION}-gone", "error", "it is not there", id="no dead-letter subscription",
+        ),
+        pytest.param(
+            _config(segments={"topic": TOPIC, "subscription": DEAD_LETTERS}),
+            "queue", DEAD_LETTERS, "error", "another topic", id="gathering from another topic",
         ),
         pytest.param(
             _config(delivery_log="local.meta_relay.gone"),
