@@ -77,12 +77,10 @@ class Runner:
             if any(line.startswith(_MARK) for line in one.log)
         }
 
-    def mutants(self, template: Path, mutations: Sequence[Mapping[str, str]]) -> list[str | None]:
-        """Return, for each of *mutations* of the template's code, the first scenario that fails; None if none does."""
-        answer: list[str | None] = self._run(
-            str(_MUTANTS), str(self.script), str(template), input_text=json.dumps(mutations)
-        )
-        return answer
+    def mutants(self, template: Path, mutations: Sequence[Mapping[str, str]]) -> list[bool]:
+        """Return, for each of *mutations* of the template's code, whether the scenario that it names fails."""
+        caught: list[bool] = self._run(str(_MUTANTS), str(self.script), str(template), input_text=json.dumps(mutations))
+        return caught
 
     def _run(self, *arguments: str, input_text: str = "") -> Any:
         done = subprocess.run(
