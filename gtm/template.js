@@ -95,11 +95,8 @@ function eventBody() {
   put(made, 'destinations', destinations(data.datasetList, ['dataset_id', 'connection', 'test_event_code']));
   put(made, 'event', orNothing(overrides()));
   put(made, 'products', products());
+  put(made, 'identity', identity());
   putCookies(made);
-  if (isTrue(data.identityEnabled)) {
-    made.identity = { enabled: true };
-    put(made.identity, 'anonymous_id', data.anonymousId);
-  }
   return made;
 }
 
@@ -195,6 +192,7 @@ function putPeople(made, rows) {
   if (data.userMode === 'event') {
     made.user_from_event = true;
     made.event_data = event;
+    put(made, 'identity', identity());
     return made;
   }
   // Only what consent is read from: the rest of the event is of no use here.
@@ -221,6 +219,15 @@ function manyPeople() {
   }
   const schema = parsed(data.multipleUsersSchema);
   return isSet(schema) ? { schema: schema, data: people } : people;
+}
+
+// Where nothing is said, the relay recognises people as it is configured to.
+function identity() {
+  if (data.identityMode === 'disabled') return { enabled: false };
+  const asked = {};
+  if (data.identityMode === 'enabled') asked.enabled = true;
+  if (isSet(data.anonymousId)) asked.anonymous_id = makeString(data.anonymousId);
+  return orNothing(asked);
 }
 
 function consent() {

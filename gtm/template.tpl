@@ -1328,44 +1328,6 @@ ___TEMPLATE_PARAMETERS___
             ]
           }
         ]
-      },
-      {
-        "type": "GROUP",
-        "name": "identityGroup",
-        "displayName": "Identity",
-        "groupStyle": "ZIPPY_CLOSED",
-        "subParams": [
-          {
-            "type": "CHECKBOX",
-            "name": "identityEnabled",
-            "checkboxText": "Enrich with known identifiers",
-            "simpleValueType": true,
-            "help": "The relay asks the identity service of its configuration. If that fails, the event goes as it is."
-          },
-          {
-            "type": "TEXT",
-            "name": "anonymousId",
-            "displayName": "Anonymous ID",
-            "simpleValueType": true,
-            "help": "By which the identity service knows the browser. Empty: the relay finds it in the event.",
-            "valueHint": "{{Client ID}}",
-            "enablingConditions": [
-              {
-                "paramName": "identityEnabled",
-                "paramValue": true,
-                "type": "EQUALS"
-              }
-            ],
-            "valueValidators": [
-              {
-                "type": "REGEX",
-                "args": [
-                  "^.{0,256}$"
-                ]
-              }
-            ]
-          }
-        ]
       }
     ]
   },
@@ -1712,6 +1674,78 @@ ___TEMPLATE_PARAMETERS___
                 "errorMessage": "Ids with commas between"
               }
             ]
+          }
+        ]
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
+    "name": "identityGroup",
+    "displayName": "Identity",
+    "groupStyle": "ZIPPY_CLOSED",
+    "enablingConditions": [
+      {
+        "paramName": "action",
+        "paramValue": "events",
+        "type": "EQUALS"
+      },
+      {
+        "paramName": "userMode",
+        "paramValue": "event",
+        "type": "EQUALS"
+      }
+    ],
+    "subParams": [
+      {
+        "type": "SELECT",
+        "name": "identityMode",
+        "displayName": "Recognise people",
+        "macrosInSelect": false,
+        "simpleValueType": true,
+        "help": "Whether the relay adds what it, or the identity service of its configuration, knows of the event's person. If that fails, the event goes as it is.",
+        "defaultValue": "configured",
+        "valueValidators": [
+          {
+            "type": "NON_EMPTY"
+          }
+        ],
+        "selectItems": [
+          {
+            "value": "configured",
+            "displayValue": "As the relay is configured"
+          },
+          {
+            "value": "enabled",
+            "displayValue": "Yes"
+          },
+          {
+            "value": "disabled",
+            "displayValue": "No"
+          }
+        ]
+      },
+      {
+        "type": "TEXT",
+        "name": "anonymousId",
+        "displayName": "Anonymous ID",
+        "simpleValueType": true,
+        "help": "By which the browser is known. Empty: the relay finds it in the event.",
+        "valueHint": "{{Client ID}}",
+        "enablingConditions": [
+          {
+            "paramName": "identityMode",
+            "paramValue": "disabled",
+            "type": "NOT_EQUALS"
+          }
+        ],
+        "valueValidators": [
+          {
+            "type": "REGEX",
+            "args": [
+              "^.{0,256}$"
+            ],
+            "errorMessage": "At most 256 characters"
           }
         ]
       }
@@ -2086,11 +2120,8 @@ function eventBody() {
   put(made, 'destinations', destinations(data.datasetList, ['dataset_id', 'connection', 'test_event_code']));
   put(made, 'event', orNothing(overrides()));
   put(made, 'products', products());
+  put(made, 'identity', identity());
   putCookies(made);
-  if (isTrue(data.identityEnabled)) {
-    made.identity = { enabled: true };
-    put(made.identity, 'anonymous_id', data.anonymousId);
-  }
   return made;
 }
 
@@ -2186,6 +2217,7 @@ function putPeople(made, rows) {
   if (data.userMode === 'event') {
     made.user_from_event = true;
     made.event_data = event;
+    put(made, 'identity', identity());
     return made;
   }
   // Only what consent is read from: the rest of the event is of no use here.
@@ -2212,6 +2244,15 @@ function manyPeople() {
   }
   const schema = parsed(data.multipleUsersSchema);
   return isSet(schema) ? { schema: schema, data: people } : people;
+}
+
+// Where nothing is said, the relay recognises people as it is configured to.
+function identity() {
+  if (data.identityMode === 'disabled') return { enabled: false };
+  const asked = {};
+  if (data.identityMode === 'enabled') asked.enabled = true;
+  if (isSet(data.anonymousId)) asked.anonymous_id = makeString(data.anonymousId);
+  return orNothing(asked);
 }
 
 function consent() {
@@ -2946,7 +2987,7 @@ scenarios:
   code: |-
     cookies = {_fbp: ['fb.1.1799999999000.1234567890'], _fbc: [], _fbi: ['198.51.100.7']};
     handOver({action: 'events', actionSource: 'inherit', eventNameMode: 'inherit', cookieUse: 'set',
-      identityEnabled: true, anonymousId: '1093847561.1769853600',
+      identityMode: 'enabled', anonymousId: '1093847561.1769853600',
       enableDataProcessingOptions: 'true', dataProcessingCountry: 'US', dataProcessingState: 'CA'});
     const published = everyBody()[0];
     assertThat(published.event_data._fbp).isEqualTo('fb.1.1799999999000.1234567890');
@@ -3397,11 +3438,18 @@ scenarios:
     cookies = {_fbp: ['fb.1.1.2', 'second'], _fbc: ['fb.1.1.click'], _gtmeec: ['signed'], _fbi: ['198.51.100.7'], session: ['no']};
     start([SIGNED, {action: 'events', actionSource: 'inherit', cookieUse: 'set'}]);
     assertThat(everyBody()[0].cookies).isEqualTo({_fbp: 'fb.1.1.2', _fbc: 'fb.1.1.click', _gtmeec: 'signed', _fbi: '198.51.100.7'});
-- name: Event - identity only where it is wanted, the anonymous id only where there is one
+- name: Identity - as configured, wanted, or not; the anonymous id goes along as text where there is one
   code: |-
-    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityEnabled: false, anonymousId: 'left over'}]);
-    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityEnabled: true, anonymousId: ''}]);
-    assertThat(everyBody().map((body) => body.identity)).isEqualTo([undefined, {enabled: true}]);
+    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityMode: 'configured', anonymousId: ''}]);
+    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityMode: 'configured', anonymousId: 123.456}]);
+    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityMode: 'enabled'}]);
+    start([PUBSUB, {action: 'events', actionSource: 'inherit', identityMode: 'disabled', anonymousId: 'left over'}]);
+    assertThat(everyBody().map((body) => body.identity)).isEqualTo([undefined, {anonymous_id: '123.456'}, {enabled: true}, {enabled: false}]);
+- name: Identity - for people only where they are those of the event
+  code: |-
+    start([PUBSUB, ADD, {userMode: 'event', identityMode: 'enabled'}]);
+    start([PUBSUB, ADD, {identityMode: 'enabled'}]);
+    assertThat(everyBody().map((body) => body.identity)).isEqualTo([{enabled: true}, undefined]);
 
 - name: People - the event goes along only where its person is meant
   code: |-

@@ -20,6 +20,7 @@ import pytest
 from lib import bootstrap
 from lib.handlers import HTTPAnswer, HTTPRequest, Message, Relay
 from tests.functions import Functions
+from tests.identity_service import IdentityService
 from tests.local.stack import ACCOUNT, DATASET, GATHERING, OTHER_DATASET, ROOT, Stack, secret
 from tests.manual_clock import ManualClock
 
@@ -239,6 +240,20 @@ class TestSignatures:
     def test_one_of_another_key_is_refused(self, then: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         then.secrets.set(secret("relay-key-sgtm"), "another")
         assert post(relay_then(then, monkeypatch), IMMEDIATE[0].signed).status == 401
+
+
+def test_the_anonymous_id_reaches_the_identity_service(functions: Functions) -> None:
+    with IdentityService() as service:
+        functions.stack.secrets.set(secret("identity-token"), service.token)
+        functions.config["identity"] = {
+            "endpoint": service.url,
+            "access_token": secret("identity-token") + "/versions/latest",
+            "send": ["anonymous_id"],
+        }
+        made = next(one for one in IMMEDIATE if one.number == 4)
+        answer = functions.receive(made.keyed["body"].encode(), path="/events", headers=made.keyed["headers"], key=None)
+        assert (answer.status, answer["outcome"]) == (200, "delivered")
+        assert [body["anonymous_id"] for body in service.bodies] == ["1093847561.1769853600"]
 
 
 class TestSegments:
