@@ -20,9 +20,9 @@ from tests.local.stack import (
     ACCOUNT,
     APP_SECRET,
     DEAD_LETTER_TOPIC,
+    DEAD_LETTERS,
     KEY,
     OTHER_TOKEN,
-    PROJECT,
     ROOT,
     SUBSCRIPTION,
     TOKEN,
@@ -30,7 +30,6 @@ from tests.local.stack import (
     Stack,
 )
 
-DEAD_LETTERS: Final = f"projects/{PROJECT}/subscriptions/meta-relay-dead"
 SECRETS: Final = (TOKEN, OTHER_TOKEN, APP_SECRET, KEY)
 
 Run = Callable[..., Result]
@@ -40,8 +39,7 @@ Run = Callable[..., Result]
 def deployed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """The stand-ins with all that Terraform makes."""
     stack.pubsub.add_subscription(SUBSCRIPTION, TOPIC)
-    stack.pubsub.add_subscription(DEAD_LETTERS, DEAD_LETTER_TOPIC)
-    stack.config["queue"]["dead_letter_subscription"] = DEAD_LETTERS
+    stack.keep_dead_letters()
     for name, value in stack.environ().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RELAY_CONFIG")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,10 @@ from lib.health_checks import Finding
 from lib.health_flow import HealthFlow
 from tests.local.stack import (
     DEAD_LETTER_TOPIC,
+    DEAD_LETTERS,
     GATHERED,
     GATHERING,
     HEALTH_TABLE,
-    PROJECT,
     SUBSCRIPTION,
     TABLE,
     TOPIC,
@@ -25,15 +25,12 @@ from tests.local.stack import (
     secret,
 )
 
-DEAD_LETTERS: Final = f"projects/{PROJECT}/subscriptions/meta-relay-dead"
-
 
 @pytest.fixture
 def deployed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """The stand-ins with all that Terraform makes."""
     stack.pubsub.add_subscription(SUBSCRIPTION, TOPIC)
-    stack.pubsub.add_subscription(DEAD_LETTERS, DEAD_LETTER_TOPIC)
-    stack.config["queue"]["dead_letter_subscription"] = DEAD_LETTERS
+    stack.keep_dead_letters()
     for name, value in stack.environ().items():
         monkeypatch.setenv(name, value)
     yield stack
@@ -142,10 +139,10 @@ def test_dead_letters_that_nobody_keeps_are_lost(stack: Stack, monkeypatch: pyte
     stack.pubsub.add_subscription(SUBSCRIPTION, TOPIC)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stack.pubsub.address)
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stack.bigquery.url)
-    (finding,) = (finding for finding in look(stack) if finding.status != "ok")
-    assert (finding.subject, finding.message) == (
-        DEAD_LETTER_TOPIC, "it has no subscription, so that dead letters are lost"
-    )  # fmt: skip
+    assert [(finding.subject, finding.message) for finding in look(stack) if finding.status != "ok"] == [
+        (DEAD_LETTER_TOPIC, "it has no subscription, so that dead letters are lost"),
+        (DEAD_LETTERS, "it is not there"),
+    ]
 
 
 def test_meta_s_faults_are_told_too(deployed: Stack) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -424,7 +425,12 @@ Audiences 1001, 1002 and 1003 (value-based) and dataset 3001, and of the connect
     -d '{{"event_name": "generate_lead", "page_location": "https://example.com/", "user_agent": "curl", "user_data":
          {{"email_address": "you@example.com"}}, "consent_state": {{"ad_storage": true, "ad_user_data": true}}}}'
 
-With "dry_run": true in the body nothing is sent, and the answer shows what would be. Ctrl-C ends it."""
+With "dry_run": true in the body nothing is sent, and the answer shows what would be. The command for people, in another
+terminal:
+
+  . {environ} && {python} -m lib.cli doctor
+
+Ctrl-C ends it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -443,8 +449,23 @@ def main(arguments: Sequence[str]) -> int:
         faults = _play_all(stack, receive)
         print(f"The functions' console log: {log}\n")
         if not once:
-            _wait(_INVITATION.format(url=receive.url, key=KEY))
+            stack.keep_dead_letters()
+            environ = _write_environ(stack)
+            _wait(_INVITATION.format(url=receive.url, key=KEY, environ=environ, python=_python()))
     return 1 if faults else 0
+
+
+def _write_environ(stack: Stack) -> Path:
+    """Return a file for a shell, with what the command needs in its environment."""
+    path = Path(tempfile.gettempdir(), "meta-relay.env")
+    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in stack.environ().items()))
+    return path
+
+
+def _python() -> str:
+    """Return this interpreter as one would type it here."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _wait(invitation: str) -> None:

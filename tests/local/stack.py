@@ -26,6 +26,7 @@ PROJECT: Final = "local"
 TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay"
 DEAD_LETTER_TOPIC: Final = f"projects/{PROJECT}/topics/meta-relay-dead"
 SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/meta-relay"
+DEAD_LETTERS: Final = f"projects/{PROJECT}/subscriptions/meta-relay-dead"
 #: Where changes of segments are gathered.
 GATHERING: Final = f"projects/{PROJECT}/topics/meta-relay-changes"
 GATHERED: Final = f"projects/{PROJECT}/subscriptions/meta-relay-changes"
@@ -80,7 +81,11 @@ def configuration(graph_url: str) -> dict[str, Any]:
         },
         "delivery_log": TABLE,
         "health_log": HEALTH_TABLE,
-        "queue": {"topic": TOPIC, "dead_letter_topic": DEAD_LETTER_TOPIC},
+        "queue": {
+            "topic": TOPIC,
+            "dead_letter_topic": DEAD_LETTER_TOPIC,
+            "dead_letter_subscription": DEAD_LETTERS,
+        },
         "segments": {"topic": GATHERING, "subscription": GATHERED},
     }
 
@@ -169,6 +174,10 @@ class Stack:
             dead_letter_topic=DEAD_LETTER_TOPIC,
             **{"max_delivery_attempts": 100, "minimum_backoff_s": 10, "maximum_backoff_s": 600, **settings},
         )
+
+    def keep_dead_letters(self) -> None:
+        """Keep those that come from now on, as Terraform's subscription does."""
+        self.pubsub.add_subscription(DEAD_LETTERS, DEAD_LETTER_TOPIC)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the delivery log as it stands."""
