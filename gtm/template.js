@@ -105,7 +105,9 @@ function audienceBody() {
   if (data.action === 'remove_from_all') {
     put(made, 'destinations', destinations(data.adAccountList, ['ad_account_id', 'connection']));
   } else {
-    put(made, 'destinations', destinations(data.audienceList, ['audience_id', 'connection', 'value_based']));
+    // A value-based audience wants LOOKALIKE_VALUE of those who join it, not of those who leave.
+    const columns = ['audience_id', 'connection'].concat(data.action === 'add' ? ['value_based'] : []);
+    put(made, 'destinations', destinations(data.audienceList, columns));
     if (!made.destinations) faults.push('audienceList: names no audience');
   }
   put(made, 'page_ids', idsOf(data.pageIds));

@@ -2130,7 +2130,9 @@ function audienceBody() {
   if (data.action === 'remove_from_all') {
     put(made, 'destinations', destinations(data.adAccountList, ['ad_account_id', 'connection']));
   } else {
-    put(made, 'destinations', destinations(data.audienceList, ['audience_id', 'connection', 'value_based']));
+    // A value-based audience wants LOOKALIKE_VALUE of those who join it, not of those who leave.
+    const columns = ['audience_id', 'connection'].concat(data.action === 'add' ? ['value_based'] : []);
+    put(made, 'destinations', destinations(data.audienceList, columns));
     if (!made.destinations) faults.push('audienceList: names no audience');
   }
   put(made, 'page_ids', idsOf(data.pageIds));
@@ -3052,12 +3054,13 @@ scenarios:
     handOver({action: 'add', userMode: 'event', audienceList: [{audience_id: '1001'}], removeOnDenied: true});
     everyBody().forEach((body) => assertThat(body).isEqualTo({action: 'add', destinations: [{audience_id: '1001'}],
       user_from_event: true, event_data: event, consent: {on_denied: 'remove'}}));
-- name: 'Set-up 11: somebody is removed from an audience'
+- name: 'Set-up 11: somebody is removed from two audiences, of which one is value-based'
   code: |-
-    handOver({action: 'remove', userMode: 'single', audienceList: [{audience_id: '1001'}],
+    handOver({action: 'remove', userMode: 'single', audienceList: [{audience_id: '1001', value_based: false}, {audience_id: '1003', value_based: true}],
       singleUserIdentifiersList: [{name: 'EMAIL', value: 'ada@example.com'}]});
     everyBody().forEach((body) => {
       assertThat(body.action).isEqualTo('remove');
+      assertThat(body.destinations).isEqualTo([{audience_id: '1001'}, {audience_id: '1003'}]);
       assertThat(body.user).isEqualTo({EMAIL: 'ada@example.com'});
     });
 - name: 'Set-up 12: somebody is removed from all audiences of an ad account'

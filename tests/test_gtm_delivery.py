@@ -137,7 +137,10 @@ EXPECTED: Final[Mapping[int, Expected]] = {
         },
     ),
     10: Expected([("DELETE", "1001/users")]),
-    11: Expected([("DELETE", "1001/users")], payload={"schema": ["EMAIL"], "data": [[digest("ada@example.com")]]}),
+    11: Expected(
+        [("DELETE", "1001/users"), ("DELETE", "1003/users")],
+        payload={"schema": ["EMAIL"], "data": [[digest("ada@example.com")]]},
+    ),
     12: Expected(
         [("DELETE", f"act_{ACCOUNT}/usersofanyaudience")],
         payload={"schema": ["EMAIL"], "data": [[digest("ada@example.com")]]},
