@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-emulators check check-terraform terraform bench fuzz regions readme gtm clean
+.PHONY: run test test-emulators check check-terraform terraform bench soak fuzz regions readme gtm clean
 
 run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz and not terraform"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz and not terraform and not soak"
 
 test-emulators: $(STAMP) ## the same protocol tests against Google's Pub/Sub emulator and local-bigquery
 	PYTHON="$(BIN)/python" tests/emulators/run
@@ -29,6 +29,9 @@ terraform: $(STAMP) ## what is written of Terraform or for it: tests/data/terraf
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+
+soak: $(STAMP) ## segments at full size: some minutes
+	$(BIN)/python -m pytest -m soak -s
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest -m fuzz

@@ -79,7 +79,9 @@ class Flush:
 
     def run(self, origin: Origin) -> list[Delivered]:
         """
-        Send what is gathered, in rounds until nothing is left or the next flush is near.
+        Send what is gathered, in rounds until one is not full or the next flush is near.
+
+        A round that is not full has left little behind, which costs fewer calls together with what comes next.
 
         Raises:
             ConfigurationError: Nothing is gathered here.
@@ -97,6 +99,8 @@ class Flush:
         delivered: list[Delivered] = []
         while clock.monotonic() < until and (one := self._pull(gathering)) is not None:
             delivered += self._send(one, settings, gathering, replace(origin, kind="segments"))
+            if not one.is_full:
+                break
         return delivered
 
     def _pull(self, gathering: Gathering) -> _Round | None:
