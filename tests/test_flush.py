@@ -113,6 +113,16 @@ class TestLeft:
         assert one.emails("11") == {digest("ada")}
         assert one.meta.calls_while_throttled == 1
 
+    def test_with_a_change_all_that_is_said_of_the_person_stays(self, one: World) -> None:
+        one.change("enter", "ada", changed_at=2.0)
+        one.change("leave", "ada", changed_at=1.0)
+        one.meta.throttle("1", minutes=5)
+        one.flush()
+        assert len(one.gathering.backlog) == 2
+        wait(one, 301)
+        one.flush()
+        assert one.emails("11") == {digest("ada")}
+
     def test_the_other_accounts_go_on(self, one: World) -> None:
         one.change("enter", "ada")
         other = Changes(connection="globex", segment=SEGMENT, action="add", schema=("EMAIL",), rows=[[digest("bob")]])
@@ -290,12 +300,29 @@ class TestGathering:
         assert one.emails("11") == {digest("ada")}
 
     def test_a_full_round_is_followed_by_another(self, one: World) -> None:
-        for number in range(3):
-            one.change("enter", *(f"{number}-{each}" for each in range(20_000)))
+        one.gather(
+            Changes(
+                connection="acme", segment=SEGMENT, action="add", schema=("EMAIL",), rows=50_000 * [[digest("ada")]]
+            )
+        )
+        for number in range(1_000):
+            one.change("enter", f"p{number}")
         one.flush()
-        assert len(one.calls()) == 7, "50,000 and some first, and then the rest"
-        assert len(one.emails("11")) == 60_000
+        assert [len(call.body["payload"]["data"]) for call in one.calls()] == [1_000, 1]
         assert len(one.gathering.backlog) == 0
+
+    def test_one_that_is_not_full_by_the_next_flush(self, one: World) -> None:
+        call = one.relay.outside.graph_api.transport
+
+        def meanwhile(method: str, url: str, **more: Any) -> Any:
+            if method == "POST":
+                one.change("enter", f"p{len(one.meta.calls)}")
+            return call(method, url, **more)
+
+        one.relay.outside.graph_api.transport = meanwhile
+        one.change("enter", "ada")
+        one.flush()
+        assert len(one.gathering.backlog) == 1
 
 
 PEOPLE: Final = [f"p{number}" for number in range(6)]
