@@ -139,10 +139,12 @@ class SegmentDelivery:
     ) -> tuple[str, list[LastChange], GraphAPIError] | None:
         """Make the calls; return the people of those at which Meta sees no such audience."""
         sending = delivered.sending
-        delivered.result = Result(destination={"audience_id": audience_id})
         refused, waiting = len(sending.refused), len(sending.waiting)
+        # What stops removals ("too small to remove people") need not stop additions.
+        results: dict[str, Result] = {action: Result(destination={"audience_id": audience_id}) for action in _ORDER}
         for request in self.requests(connection, audience_id, people, seeds):
-            sending.dispatch([(delivered.result, request)])
+            sending.dispatch([(results[request.action], request)])
+        delivered.result = _joined([result for result in results.values() if result.parts])
         for request, error in sending.waiting[waiting:]:
             delivered.left += [(people[number], error) for number in request.numbers]
         gone: list[LastChange] = []
@@ -201,6 +203,21 @@ class SegmentDelivery:
             delivered.sending.put_away(request, error)
         except QueueError as failure:
             delivered.left += [(people[number], failure) for number in request.numbers]
+
+
+def _joined(results: Sequence[Result]) -> Result:
+    """Return the results of one audience as one."""
+    received = [result.num_received for result in results if result.num_received is not None]
+    return Result(
+        destination=results[0].destination,
+        parts=[part for result in results for part in result.parts],
+        num_received=sum(received) if received else None,
+        num_invalid_entries=sum(result.num_invalid_entries for result in results),
+        fbtrace_id=next((result.fbtrace_id for result in results if result.fbtrace_id), None),
+        errors=[error for result in results for error in result.errors],
+        requests=[one for result in results for one in result.requests or ()] or None,
+        answers=[one for result in results for one in result.answers or ()] or None,
+    )
 
 
 #: Meta's "audience deleted", and what it says of a node that is not there or not to be seen.
