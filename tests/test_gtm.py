@@ -80,6 +80,14 @@ class TestBuilt:
             "TESTS", "NOTES",
         ]  # fmt: skip
 
+    def test_beside_it_stands_what_the_gallery_wants(self) -> None:
+        assert "Apache License" in build_gtm.part("LICENSE")
+        versions = re.findall(
+            r"^  - sha: ([0-9a-f]{40})\n    changeNotes: \|2\n      \S", build_gtm.part("metadata.yaml"), re.MULTILINE
+        )
+        assert versions
+        assert len(versions) == build_gtm.part("metadata.yaml").count("sha: ")
+
     def test_a_permission_gives_each_value_its_type(self) -> None:
         (reading,) = (one for one in build_gtm.permissions() if one["instance"]["key"]["publicId"] == "read_request")
         assert {"key": "headersAllowed", "value": {"type": 8, "boolean": True}} in reading["instance"]["param"]
