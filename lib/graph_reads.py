@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lib.config import Connection
 from lib.errors import GraphAPIError
-from lib.graph_api import GraphAPI
+from lib.graph_answers import GraphAnswer
 
 #: Meta advises a limit of 20 where many audiences are listed (Customer File Custom Audiences, "FAQ").
 _PAGE: Final = 20
@@ -29,29 +29,41 @@ _QUALITY_FIELDS: Final = (
 _CUSTOMER_FILE: Final = "CUSTOM"
 
 
-def read_me(api: GraphAPI, connection: Connection) -> Mapping[str, Any]:
+class Reads(Protocol):
+    """Reads of Meta, as `GraphAPI` does."""
+
+    def read(self, path: str, parameters: Mapping[str, str], connection: Connection) -> GraphAnswer:
+        """
+        Return what is there.
+
+        Raises:
+            RelayError: It cannot be read.
+        """
+
+
+def read_me(api: Reads, connection: Connection) -> Mapping[str, Any]:
     """Read who the token stands for: any good token may."""
     return api.read("me", {"fields": "id"}, connection).body
 
 
-def read_account(api: GraphAPI, connection: Connection) -> Mapping[str, Any]:
+def read_account(api: Reads, connection: Connection) -> Mapping[str, Any]:
     """Read the connection's ad account: its status and the terms that are accepted for it."""
     return api.read(f"act_{connection.ad_account_id}", {"fields": _ACCOUNT_FIELDS}, connection).body
 
 
-def read_dataset(api: GraphAPI, connection: Connection) -> Mapping[str, Any]:
+def read_dataset(api: Reads, connection: Connection) -> Mapping[str, Any]:
     """Read the connection's dataset."""
     return api.read(f"{connection.dataset_id}", {"fields": _DATASET_FIELDS}, connection).body
 
 
-def read_quality(api: GraphAPI, connection: Connection) -> Mapping[str, Any]:
+def read_quality(api: Reads, connection: Connection) -> Mapping[str, Any]:
     """Read the quality of the events of the connection's dataset."""
     parameters = {"dataset_id": f"{connection.dataset_id}", "fields": _QUALITY_FIELDS}
     return api.read("dataset_quality", parameters, connection).body
 
 
 def list_audiences(
-    api: GraphAPI, connection: Connection, *, fields: str = _AUDIENCE_FIELDS, limit: int = _PAGE
+    api: Reads, connection: Connection, *, fields: str = _AUDIENCE_FIELDS, limit: int = _PAGE
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the customer-file audiences of the connection's ad account, *limit* or fewer in a call."""
     parameters = {"fields": fields, "limit": str(limit)}
@@ -72,7 +84,7 @@ def list_audiences(
         parameters["after"] = after
 
 
-def last_session(api: GraphAPI, connection: Connection, audience_id: str) -> Mapping[str, Any] | None:
+def last_session(api: Reads, connection: Connection, audience_id: str) -> Mapping[str, Any] | None:
     """Return the audience's last upload session, None where it has none."""
     sessions = _listed(api.read(f"{audience_id}/sessions", {}, connection).body)
     return max(sessions, key=_started, default=None)

@@ -400,20 +400,18 @@ def audience_finding(view: Mapping[str, object], session: Mapping[str, object] |
 _REAL_TIME: Final = "real_time"
 
 
-def quality_findings(
-    answer: Mapping[str, object], dataset_id: str, before: Mapping[str, float] | None
-) -> Iterator[Finding]:
+def quality_findings(answer: Mapping[str, object], dataset_id: str, before: Mapping[str, float]) -> Iterator[Finding]:
     """
     Read the quality of each web event of a dataset, under `web` (C-dq); what Meta does not state is not judged.
 
     Args:
-        before: Each event's mean match quality of the week before; None where nobody can tell.
+        before: Each event's mean match quality of the week before, where that is known.
     """
     entries = answer.get("web")
     for entry in entries if isinstance(entries, list) else ():
         event_name = _text(_object(entry).get("event_name"))
         if event_name:
-            yield from _event_findings(_object(entry), dataset_id, event_name, (before or {}).get(event_name))
+            yield from _event_findings(_object(entry), dataset_id, event_name, before.get(event_name))
 
 
 def _event_findings(

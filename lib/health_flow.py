@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final
 
 from lib import delivery_log, graph_reads, health_checks, health_log
 from lib.config import Connection
 from lib.errors import ConfigurationError, InvalidAccessTokenError, RelayError
+from lib.graph_answers import GraphAnswer
+from lib.graph_api import GraphAPI
+from lib.graph_reads import Reads
 from lib.health_checks import Finding, found, of_error
 from lib.health_log import EventKey, HealthLog
 from lib.outcomes import rfc3339
@@ -24,6 +26,8 @@ from lib.version import RELAY_VERSION
 #: Audiences of an ad account whose last session is read: those with a fault, then those that changed last. Each costs
 #: a call, of which an ad account may have 60 in five minutes (Marketing API, "Rate Limiting").
 MAX_SESSIONS: Final = 20
+#: Seconds after which nothing more is asked: Pub/Sub waits 600 for an answer, and what is known has to be written.
+ROUND_S: Final = 240.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,109 +52,24 @@ class HealthFlow:
     def findings(self) -> list[Finding]:
         """Make a round of checks; connections side by side."""
         before, unread = self._before()
+        reads = _ReadsInTime(self.outside.graph_api, self.outside.clock.monotonic() + ROUND_S)
         checks: list[Callable[[], list[Finding]]] = [
-            partial(self._of_connection, connection, before) for connection in self.outside.connections.values()
+            _ConnectionCheck(self.outside, connection, reads, before).findings
+            for connection in self.outside.connections.values()
         ]
-        checks += [self._identity]
+        checks.append(self._identity)
         return [*unread, *(finding for part in self.outside.side_by_side(checks) for finding in part)]
 
-    def _before(self) -> tuple[Mapping[EventKey, float] | None, list[Finding]]:
-        """Return the match quality of the week before, or why nobody can tell."""
+    def _before(self) -> tuple[Mapping[EventKey, float], list[Finding]]:
+        """Return the match quality of the week before, and why nobody can tell."""
         history = self.health_log.history
         measured = any(connection.dataset_id for connection in self.outside.connections.values())
         if history is None or not measured:
-            return None, []
+            return {}, []
         try:
             return history.match_quality(self.outside.clock.now()), []
         except ConfigurationError as error:
-            return None, [found("match_quality_trend", "history_unreadable", message=error.message)]
-
-    def _of_connection(self, connection: Connection, before: Mapping[EventKey, float] | None) -> list[Finding]:
-        token, usable = self._token(connection)
-        findings = list(token)
-        if usable and connection.ad_account_id:
-            findings += self._account(connection, connection.ad_account_id)
-            findings += self._audiences(connection, connection.ad_account_id)
-        if usable and connection.dataset_id:
-            findings += self._dataset(connection, connection.dataset_id)
-            findings += self._quality(connection, connection.dataset_id, before)
-        return [replace(finding, connection=connection.name) for finding in findings]
-
-    def _token(self, connection: Connection) -> tuple[list[Finding], bool]:
-        """Return what is to be said of the token, and whether anything more can be asked with it."""
-        findings = []
-        if connection.app_id and connection.app_secret:
-            findings = self._inspected(connection)
-            if not {finding.reason for finding in findings} & _SAYS_NOTHING_OF_THE_TOKEN:
-                return findings, all(finding.reason not in _ENDS_IT for finding in findings)
-        try:
-            self._use(connection)
-        except RelayError as error:
-            return findings or [of_error("token", error)], False
-        return findings or [found("token", None)], True
-
-    def _inspected(self, connection: Connection) -> list[Finding]:
-        try:
-            answer = self.outside.graph_api.debug_token(connection).body
-        except RelayError as error:
-            return [health_checks.app_finding(error)]
-        now = self.outside.clock.now()
-        return health_checks.token_findings(answer, now=now, needs_audiences=connection.ad_account_id is not None)
-
-    def _use(self, connection: Connection) -> None:
-        """Use the token; of one that may not read its own user, the dataset tells whether it is any good."""
-        try:
-            graph_reads.read_me(self.outside.graph_api, connection)
-        except InvalidAccessTokenError:
-            raise
-        except RelayError:
-            if not connection.dataset_id:
-                raise
-            graph_reads.read_dataset(self.outside.graph_api, connection)
-
-    def _account(self, connection: Connection, account_id: str) -> list[Finding]:
-        try:
-            answer = graph_reads.read_account(self.outside.graph_api, connection)
-        except RelayError as error:
-            return [of_error("ad_account", error, subject=account_id)]
-        return health_checks.account_findings(answer, account_id)
-
-    def _audiences(self, connection: Connection, account_id: str) -> Iterator[Finding]:
-        try:
-            views = list(graph_reads.list_audiences(self.outside.graph_api, connection))
-        except RelayError as error:
-            yield of_error("audience", error, subject=account_id)
-            return
-        sessions = dict(self._sessions(connection, views))
-        yield from (health_checks.audience_finding(view, sessions.get(str(view.get("id")))) for view in views)
-
-    def _sessions(
-        self, connection: Connection, views: Iterable[Mapping[str, Any]]
-    ) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-        """Yield the last sessions of the audiences that deserve the call; one that cannot be read is left out."""
-        for view in sorted(views, key=_urgency, reverse=True)[:MAX_SESSIONS]:
-            audience_id = str(view.get("id"))
-            try:
-                yield audience_id, graph_reads.last_session(self.outside.graph_api, connection, audience_id)
-            except RelayError:
-                continue
-
-    def _dataset(self, connection: Connection, dataset_id: str) -> list[Finding]:
-        try:
-            answer = graph_reads.read_dataset(self.outside.graph_api, connection)
-        except RelayError as error:
-            return [of_error("dataset", error, subject=dataset_id)]
-        return [health_checks.dataset_finding(answer, dataset_id)]
-
-    def _quality(
-        self, connection: Connection, dataset_id: str, before: Mapping[EventKey, float] | None
-    ) -> list[Finding]:
-        try:
-            answer = graph_reads.read_quality(self.outside.graph_api, connection)
-        except RelayError as error:
-            return [of_error("match_quality", error, subject=dataset_id)]
-        of_dataset = {key[2]: mean for key, mean in (before or {}).items() if key[:2] == (connection.name, dataset_id)}
-        return list(health_checks.quality_findings(answer, dataset_id, of_dataset))
+            return {}, [found("match_quality_trend", "history_unreadable", message=error.message)]
 
     def _identity(self) -> list[Finding]:
         if self.probe_identity is None:
@@ -159,6 +78,118 @@ class HealthFlow:
             return [health_checks.identity_finding(self.probe_identity())]
         except RelayError as error:
             return [of_error("identity", error)]
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadsInTime:
+    """Reads of Meta until *deadline*, in the clock's monotonic seconds; what comes later has no answer."""
+
+    graph_api: GraphAPI
+    deadline: float
+
+    def read(self, path: str, parameters: Mapping[str, str], connection: Connection) -> GraphAnswer:
+        return self.graph_api.read(path, parameters, connection, deadline=self.deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _ConnectionCheck:
+    """
+    The checks of one connection.
+
+    Args:
+        before: The match quality of the week before.
+    """
+
+    outside: Outside
+    connection: Connection
+    reads: Reads
+    before: Mapping[EventKey, float]
+
+    def findings(self) -> list[Finding]:
+        connection = self.connection
+        token, usable = self._token()
+        findings = list(token)
+        if usable and connection.ad_account_id:
+            findings += self._account(connection.ad_account_id)
+            findings += self._audiences(connection.ad_account_id)
+        if usable and connection.dataset_id:
+            findings += self._dataset(connection.dataset_id)
+            findings += self._quality(connection.dataset_id)
+        return [replace(finding, connection=connection.name) for finding in findings]
+
+    def _token(self) -> tuple[list[Finding], bool]:
+        """Return what is to be said of the token, and whether anything more can be asked with it."""
+        findings = []
+        if self.connection.app_id and self.connection.app_secret:
+            findings = self._inspected()
+            if not {finding.reason for finding in findings} & _SAYS_NOTHING_OF_THE_TOKEN:
+                return findings, all(finding.reason not in _ENDS_IT for finding in findings)
+        try:
+            self._use()
+        except RelayError as error:
+            return findings or [of_error("token", error)], False
+        return findings or [found("token", None)], True
+
+    def _inspected(self) -> list[Finding]:
+        try:
+            answer = self.outside.graph_api.debug_token(self.connection).body
+        except RelayError as error:
+            return [health_checks.app_finding(error)]
+        now = self.outside.clock.now()
+        needs_audiences = self.connection.ad_account_id is not None
+        return health_checks.token_findings(answer, now=now, needs_audiences=needs_audiences)
+
+    def _use(self) -> None:
+        """Use the token; of one that may not read its own user, the dataset tells whether it is any good."""
+        try:
+            graph_reads.read_me(self.reads, self.connection)
+        except InvalidAccessTokenError:
+            raise
+        except RelayError:
+            if not self.connection.dataset_id:
+                raise
+            graph_reads.read_dataset(self.reads, self.connection)
+
+    def _account(self, account_id: str) -> list[Finding]:
+        try:
+            answer = graph_reads.read_account(self.reads, self.connection)
+        except RelayError as error:
+            return [of_error("ad_account", error, subject=account_id)]
+        return health_checks.account_findings(answer, account_id)
+
+    def _audiences(self, account_id: str) -> Iterator[Finding]:
+        try:
+            views = list(graph_reads.list_audiences(self.reads, self.connection))
+        except RelayError as error:
+            yield of_error("audience", error, subject=account_id)
+            return
+        sessions = dict(self._sessions(views))
+        yield from (health_checks.audience_finding(view, sessions.get(str(view.get("id")))) for view in views)
+
+    def _sessions(self, views: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+        """Yield the last sessions of the audiences that deserve the call; one that cannot be read is left out."""
+        for view in sorted(views, key=_urgency, reverse=True)[:MAX_SESSIONS]:
+            audience_id = str(view.get("id"))
+            try:
+                yield audience_id, graph_reads.last_session(self.reads, self.connection, audience_id)
+            except RelayError:
+                continue
+
+    def _dataset(self, dataset_id: str) -> list[Finding]:
+        try:
+            answer = graph_reads.read_dataset(self.reads, self.connection)
+        except RelayError as error:
+            return [of_error("dataset", error, subject=dataset_id)]
+        return [health_checks.dataset_finding(answer, dataset_id)]
+
+    def _quality(self, dataset_id: str) -> list[Finding]:
+        try:
+            answer = graph_reads.read_quality(self.reads, self.connection)
+        except RelayError as error:
+            return [of_error("match_quality", error, subject=dataset_id)]
+        known = (self.connection.name, dataset_id)
+        before = {key[2]: mean for key, mean in self.before.items() if key[:2] == known}
+        return list(health_checks.quality_findings(answer, dataset_id, before))
 
 
 #: Faults that leave open whether the token itself is any good.

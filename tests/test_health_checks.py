@@ -183,7 +183,7 @@ class TestQuality:
         }
 
     def check(self, entry: dict[str, Any], before: float | None = None) -> dict[str, str | None]:
-        week = None if before is None else {"Purchase": before, "Lead": 1.0}
+        week = {"Lead": 1.0} | ({} if before is None else {"Purchase": before})
         return {finding.kind: finding.reason for finding in quality_findings({"web": [entry]}, "1", week)}
 
     def test_all_well(self) -> None:

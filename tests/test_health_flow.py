@@ -11,12 +11,15 @@ from typing import Any, Final
 import pytest
 import requests
 
-from lib.health_flow import MAX_SESSIONS
+from lib.health_flow import MAX_SESSIONS, ROUND_S, HealthFlow
+from lib.health_log import HealthLog
+from lib.ports import Reply
 from tests.functions import Functions, add
 from tests.identity_service import IdentityService
 from tests.local.faults import Fault
 from tests.local.graph_api import App, GraphAPI
-from tests.local.http_server import HTTPServer, Reply
+from tests.local.http_server import HTTPServer
+from tests.local.http_server import Reply as ServerReply
 from tests.local.stack import (
     ACCOUNT,
     APP_ID,
@@ -30,6 +33,8 @@ from tests.local.stack import (
     secret,
 )
 from tests.log_records import log_records
+from tests.manual_clock import ManualClock
+from tests.seams import relay
 
 _DAY: Final = 86_400
 
@@ -245,6 +250,23 @@ class TestMetaDoesNotAnswer:
         assert {(row["status"], row["reason"]) for row in rows} == {("unknown", "not_answered")}
         assert {row["kind"] for row in rows} == {"token"}
 
+    def test_a_meta_that_takes_its_time_has_no_more_than_there_is(self) -> None:
+        clock = ManualClock()
+        asked = []
+
+        def slow(method: str, url: str, *, headers: object, body: bytes, timeout: float) -> Reply:
+            del method, headers, body
+            asked.append(url)
+            clock.pass_(min(timeout, 9.0))
+            page = b'{"data": [{"id": "1", "subtype": "CUSTOM"}], "paging": {"next": "x", "cursors": {"after": "y"}}}'
+            return Reply(200, {}, page if "customaudiences" in url else b"{}")
+
+        built = relay(transport=slow, queue=None, clock=clock.clock())
+        findings = HealthFlow(outside=built.outside, health_log=HealthLog()).findings()
+        assert clock.monotonic() - 1_000 <= ROUND_S + 3 * 10
+        assert ("audience", "not_answered") in {(finding.kind, finding.reason) for finding in findings}
+        assert len(asked) < 60
+
     def test_a_throttled_account_is_not_called_on(self, functions: Functions) -> None:
         graph = functions.stack.graph
         graph.throttle(ACCOUNT, minutes=5)
@@ -318,7 +340,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize(("status", "reason"), [(401, "identity_refused"), (503, "identity_unreachable")])
     def test_a_service_that_refuses(self, functions: Functions, status: int, reason: str) -> None:
-        with HTTPServer(lambda _request: Reply(status)) as server:
+        with HTTPServer(lambda _request: ServerReply(status)) as server:
             functions.config["identity"] = {"endpoint": f"{server.url}/x", "access_token": "env:IDENTITY"}
             functions.environ["IDENTITY"] = "token-of-identity"
             assert self.identity(functions) == ("error", reason)
