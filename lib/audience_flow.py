@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lib.recognition import Recognizer
 
 KIND = "audiences"
+#: What puts people into audiences.
+_ADDING = frozenset({"add", "replace"})
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ class AudienceFlow:
             request, verdict = request.as_removal(), Verdict()
         if _is_preview(request) or not verdict.granted:
             return self._withhold(request, ways, report, sending, verdict), sending
+        if request.action == "replace":
+            return self._replace(request, ways, report, sending), sending
         if request.from_event and request.action == "add":
             request = self._with_identity(request, ways[0], report, sending)
         for policy, same in self._by_policy(request, ways):
@@ -119,7 +123,7 @@ class AudienceFlow:
 
     def _verdict(self, request: AudienceRequest) -> Verdict:
         """Removing needs no consent; adding needs each required signal."""
-        if request.action != "add":
+        if request.action not in _ADDING:
             return Verdict()
         event = request.options.event
         return self._admission.verdict(
@@ -181,7 +185,7 @@ class AudienceFlow:
             policy = Policy(
                 settings=self._admission.settings(way.connection),
                 minimum_identifiers=self.config.minimum_identifiers,
-                data_processing=request.options.data_processing if request.action == "add" else None,
+                data_processing=request.options.data_processing if request.action in _ADDING else None,
             )
             same = next((part for known, part in parts if known == policy), None)
             if same is None:
@@ -190,6 +194,22 @@ class AudienceFlow:
                 way.report = same[0].report
                 same.append(way)
         return parts
+
+    def _replace(self, request: AudienceRequest, ways: Sequence[_Way], report: Report, sending: Sending) -> Answer:
+        """Replace one audience after the other; the caller waits, since batches that have an order are not queued."""
+        # For those alone who replace.
+        from lib.sync_flow import replace_audience  # noqa: PLC0415
+
+        results = []
+        for way in ways:
+            work = replace_audience(request, way.destination, way.connection.name, self.config, sending)
+            results.append(work.result)
+            report.merge(work.report)
+        outcome = together([result.outcome for result in results])
+        refused = next((error for result in results for error in result.errors), None)
+        if outcome == "delivered" and report.rows:
+            outcome = "partial"
+        return Answer(outcome=outcome, results=results, report=report, error=refused if outcome == "rejected" else None)
 
     def _send(self, request: AudienceRequest, policy: Policy, ways: Sequence[_Way], sending: Sending) -> None:
         """Build batch by batch, so that what has been sent need not be held; send each to all destinations."""

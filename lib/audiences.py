@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final
@@ -33,6 +33,7 @@ from lib.report import Report
 
 #: "each request can take up to 10,000 users"
 MAX_ROWS: Final = 10_000
+_NOT_ENOUGH: Final = "not enough identifiers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def build_batches(
     *,
     size: int = MAX_ROWS,
     table: Mapping[str, Identifier] = AUDIENCE_KEYS,
+    without: Collection[str] = frozenset(),
 ) -> Iterator[Batch]:
     """
     Yield the rows of *people* that can be sent, in batches; each of at most *size* rows of the request.
@@ -110,12 +112,13 @@ def build_batches(
 
     Args:
         table: How each key is read. What has to be hashed in the end does not depend on it.
+        without: Keys that are left out, and do not help a row to name somebody.
 
     Raises:
         UnsafeBatchError: A cell that has to be hashed is not.
     """
     for chunk in chunks(people, size, report):
-        batch = _batch_of(people.schema, chunk, policy, report, table)
+        batch = _batch_of(people.schema, chunk, policy, report, table, without)
         # What it was made from is not held while it is sent.
         del chunk
         yield from _by_external_id(batch)
@@ -123,22 +126,36 @@ def build_batches(
 
 
 def _batch_of(
-    schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report, table: Mapping[str, Identifier]
+    schema: Sequence[str],
+    chunk: Chunk,
+    policy: Policy,
+    report: Report,
+    table: Mapping[str, Identifier],
+    without: Collection[str],
 ) -> Batch:
-    keys, columns = _cells(schema, chunk, policy, report, table)
+    keys, columns = _cells(schema, chunk, policy, report, table, without)
+    if not columns:
+        for number in chunk.numbers:
+            report.reject_row(number, _NOT_ENOUGH)
+        return Batch((), [], ())
     _check(keys, columns, policy.settings)
     rows = list(zip(*columns, strict=True))
     enough = _enough(keys, columns, policy.minimum_identifiers)
     batch = Batch(keys, rows, chunk.numbers)
     if not all(enough):
         for number in compress(chunk.numbers, [not one for one in enough]):
-            report.reject_row(number, "not enough identifiers")
+            report.reject_row(number, _NOT_ENOUGH)
         batch = batch.only(enough)
     return batch
 
 
 def _cells(
-    schema: Sequence[str], chunk: Chunk, policy: Policy, report: Report, table: Mapping[str, Identifier]
+    schema: Sequence[str],
+    chunk: Chunk,
+    policy: Policy,
+    report: Report,
+    table: Mapping[str, Identifier],
+    without: Collection[str],
 ) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
     """Return the keys and columns that are sent, LOOKALIKE_VALUE still among them."""
     reader = ColumnReader(policy.settings, chunk.numbers, report)
@@ -147,6 +164,8 @@ def _cells(
     keys: list[str] = []
     columns: list[Sequence[Any]] = []
     for place, key in enumerate(schema):
+        if key in without:
+            continue
         if key == "DOB":
             keys += DATE_COLUMNS
             columns += reader.date_columns(table[key], chunk.columns[place])

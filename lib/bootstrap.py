@@ -82,6 +82,7 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
     from lib.queue import PubSubQueue  # noqa: PLC0415
     from lib.secret_manager import SecretManager  # noqa: PLC0415
     from lib.sending import Outside  # noqa: PLC0415
+    from lib.warehouse import Warehouse  # noqa: PLC0415
 
     clock, chance = Clock(), Chance()
     side_by_side = SideBySide(_SIDE_BY_SIDE)
@@ -97,6 +98,11 @@ def _compose(config: Config, environ: Mapping[str, str]) -> Relay:
             clock=clock,
             side_by_side=side_by_side,
             gathering=_gathering(config, environ, side_by_side),
+            warehouse=Warehouse(
+                bigquery=cache(lambda: _bigquery_client(environ)),
+                storage=cache(lambda: _storage_client(environ)),
+                delivery_log=config.delivery_log,
+            ),
         ),
         secrets=secrets,
         clock=clock,
@@ -271,6 +277,15 @@ def _bigquery_client(environ: Mapping[str, str]) -> Any:
         project = environ.get("GOOGLE_CLOUD_PROJECT") or "local"
         return bigquery.Client(project=project, credentials=_anonymous())
     return bigquery.Client()
+
+
+def _storage_client(environ: Mapping[str, str]) -> Any:
+    from google.cloud.storage import Client  # noqa: PLC0415
+
+    # The client itself heeds STORAGE_EMULATOR_HOST.
+    if environ.get("STORAGE_EMULATOR_HOST"):
+        return Client(project=environ.get("GOOGLE_CLOUD_PROJECT") or "local", credentials=_anonymous())
+    return Client()
 
 
 def _publisher(_environ: Mapping[str, str]) -> Any:

@@ -49,8 +49,8 @@ COULD_NOT_RUN: Final = 3
 INTERRUPTED: Final = 130
 #: Characters in a line where nobody looks at a screen, so that tables are not folded.
 _WIDE: Final = 200
-#: Rows that are read at once from a source.
-_CUT_ROWS: Final = 100_000
+#: Pages that are read at once from a source.
+_CUT_PAGES: Final = 10
 
 
 _GIVE_ONE: Final = "Give --config FILE, or set RELAY_CONFIG."
@@ -327,7 +327,7 @@ def _source(target: str, file_format: Literal["csv", "ndjson"] | None) -> Source
 
 
 def _pages(session: Session, source: Source, run: str, bar: _Bar) -> Iterator[Page]:
-    cuts: list[Cut] = session.sources.cuts(source, run, rows=_CUT_ROWS)
+    cuts: list[Cut] = session.sources.cuts(source, run, pages=_CUT_PAGES)
     bar.expect(sum(cut.rows for cut in cuts))
     for cut in cuts:
         yield from session.sources.pages(cut)

@@ -23,6 +23,7 @@ class Cut:
         first_row: The number of the first one among all of the source.
         rows: How many there are.
         first_batch: The number of their first page among all of the source, from 1.
+        page_rows: How many of them are a page.
     """
 
     part: Mapping[str, Any]
@@ -30,6 +31,7 @@ class Cut:
     first_row: int
     rows: int
     first_batch: int
+    page_rows: int = PAGE_ROWS
 
     def to_json(self) -> dict[str, Any]:
         """Return the cut as a message carries it."""
@@ -38,10 +40,22 @@ class Cut:
     @property
     def batches(self) -> int:
         """How many pages it has."""
-        return -(-self.rows // PAGE_ROWS)
+        return pages_in(self.rows, self.page_rows)
 
 
-_CUT: Final[Mapping[str, type]] = {"part": dict, "start": int, "first_row": int, "rows": int, "first_batch": int}
+_CUT: Final[Mapping[str, type]] = {
+    "part": dict,
+    "start": int,
+    "first_row": int,
+    "rows": int,
+    "first_batch": int,
+    "page_rows": int,
+}
+
+
+def pages_in(rows: int, page_rows: int) -> int:
+    """Return how many pages so many rows fill."""
+    return -(-rows // page_rows)
 
 
 def parse_cut(value: Mapping[str, Any]) -> Cut:

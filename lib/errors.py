@@ -4,6 +4,7 @@ The errors of the relay: whose fault, which HTTP status, and whether trying agai
 RelayError
   InvalidRequestError            400  the caller's body is not understood
   NobodyToSendError              422  understood, but nobody in it can be sent
+  RefusedReplaceError            422  understood, but it would empty or shrink an audience, or Meta's rules forbid it
   UnauthorizedError              401  no current key of any caller
   ForbiddenError                 403  a connection, action or lowered consent that this caller may not have
   ConfigurationError             500  the operator's: a secret, a permission, a setting
@@ -97,6 +98,13 @@ class InvalidRequestError(RelayError):
 
 class NobodyToSendError(RelayError):
     """The request was understood, but no row of it can be sent."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_process = "build"
+
+
+class RefusedReplaceError(RelayError):
+    """The list would take too many people out of the audience, or the audience cannot be replaced."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     default_process = "build"

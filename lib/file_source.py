@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from lib.config import Source
-from lib.cuts import PAGE_ROWS, Cut
+from lib.cuts import Cut
 from lib.errors import ConfigurationError, SourceUnavailableError
 
 #: Bytes that one call to Cloud Storage brings.
@@ -52,7 +52,13 @@ class FileReader:
 
     client: Callable[[], Any]
 
-    def cuts(self, source: Source, sync_id: str, rows: int) -> Iterator[Cut]:  # noqa: ARG002 - a generation is enough
+    def cuts(
+        self,
+        source: Source,
+        sync_id: str,  # noqa: ARG002 - a generation is enough
+        rows: int,
+        page_rows: int,
+    ) -> Iterator[Cut]:
         """Return all records of the file, or of all files that the pattern means, in cuts."""
         bucket, _, pattern = (source.uri or "").removeprefix("gs://").partition("/")
         with _told(source.name):
@@ -70,10 +76,16 @@ class FileReader:
             with _told(source.name):
                 found = _Scan.of(self._part(blob, bucket, source.format), self._open, rows)
             for start, before, count in found.runs:
-                yield Cut(
-                    part=found.part, start=start, first_row=first_row + before, rows=count, first_batch=first_batch
+                cut = Cut(
+                    part=found.part,
+                    start=start,
+                    first_row=first_row + before,
+                    rows=count,
+                    first_batch=first_batch,
+                    page_rows=page_rows,
                 )
-                first_batch += -(-count // PAGE_ROWS)
+                yield cut
+                first_batch += cut.batches
             first_row += found.records
 
     def members(self, cut: Cut) -> Iterator[tuple[Mapping[str, Any] | None, int]]:

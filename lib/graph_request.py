@@ -28,6 +28,7 @@ Method = Literal["POST", "DELETE"]
 _METHODS: Final[Mapping[str, tuple[Method, str]]] = {
     "add": ("POST", "{audience_id}/users"),
     "remove": ("DELETE", "{audience_id}/users"),
+    "replace": ("POST", "{audience_id}/usersreplace"),
     "remove_from_all": ("DELETE", "act_{ad_account_id}/usersofanyaudience"),
     "events": ("POST", "{dataset_id}/events"),
 }
@@ -238,6 +239,9 @@ def _parse_calls(calls: Any) -> tuple[GraphRequest, ...]:
 
 def _parse_request(one: Mapping[str, Any]) -> GraphRequest:
     method, path = _METHODS[one["action"]]
+    if one["action"] == "replace":
+        # Its batches go one after the other, and messages come in any order.
+        raise ValueError
     ((key, ident),) = _typed(one["destination"], dict).items()
     destination = {key: parse_id(ident, "requests")}
     request = GraphRequest(

@@ -151,6 +151,8 @@ class Relay:
             raise MethodNotAllowedError(methods)
         if route == "health":
             return HTTPStatus.OK, {"status": "ok"}, {}
+        if route == "progress":
+            return HTTPStatus.OK, self._progress(request), {}
         raw = _body_of(request)
         rights = self._rights_of(request, raw)
         origin = Origin(
@@ -172,6 +174,19 @@ class Relay:
         self._log_answer(answer, shown, sending)
         headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else {}
         return answer.status, shown, headers
+
+    def _progress(self, request: HTTPRequest) -> Mapping[str, object]:
+        """Return how far the last sync of a segment is."""
+        rights = self._rights_of(request, b"")
+        rights.check(action="sync", connections=set())
+        reader = None if self.outside.warehouse is None else self.outside.warehouse.progress
+        if reader is None:
+            raise NotFoundError("no delivery log in BigQuery is configured, which alone knows how far a sync is")
+        known = reader.of(_segment_of(request.path), now=self.clock.now())
+        if known is None:
+            raise NotFoundError("no sync of this segment in the last seven days")
+        rights.check(action="sync", connections={known.connection})
+        return known.shown(self.clock.now())
 
     def _flow(self, kind: str, *, bury: bool) -> Flow:
         if kind == "events":
@@ -263,6 +278,7 @@ class Relay:
                 "requests": partial(self._deliver_requests, body, origin),
                 "changes": partial(self._deliver_changes, body, origin),
                 "flush": partial(self._flush, origin),
+                "slice": partial(self._deliver_slice, body, origin),
             }
             if kind in ours:
                 return ours[kind]()
@@ -327,6 +343,12 @@ class Relay:
         sending.finish()
         self._log_answer(answer, {"results": []}, sending)
         return not sending.waiting
+
+    def _deliver_slice(self, body: Mapping[str, Any], origin: Origin) -> bool:
+        """Go on with a sync."""
+        from lib.sync_flow import SyncFlow  # noqa: PLC0415 - for those alone who sync
+
+        return SyncFlow(config=self.config, outside=self.outside, bury=True).go_on(body, origin)
 
     def _flush(self, origin: Origin) -> bool:
         """Drain the gathering; the message is done with whatever becomes of it, since the next one comes soon."""
@@ -422,12 +444,22 @@ _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "segments": ("POST",),
     "health": ("GET", "HEAD"),
 }
+#: A segment's id is any text, which may hold a slash.
+_PROGRESS: Final = re.compile(r"(?s:.*)/segments/(?P<segment_id>(?s:.{1,128}))")
 
 
 def _route(path: str) -> tuple[str | None, tuple[str, ...]]:
     """Return the name of what is asked for, and its methods: the last part of the path, whatever its prefix."""
+    if _segment_of(path):
+        return "progress", ("GET",)
     name = path.rstrip("/").rpartition("/")[2]
     return (name, _ROUTES[name]) if name in _ROUTES else (None, ())
+
+
+def _segment_of(path: str) -> str:
+    """Return the segment whose progress is asked for; `""` for none."""
+    found = _PROGRESS.fullmatch(path)
+    return found["segment_id"] if found else ""
 
 
 def _body_of(request: HTTPRequest) -> bytes:
@@ -514,7 +546,9 @@ _SHAPES: Final[Mapping[str, str]] = {
     "events": "events",
     "event": "events",
 }
-_KINDS: Final = frozenset({"audiences", "erase", "events", "segments", "changes", "flush", "requests", "health"})
+_KINDS: Final = frozenset(
+    ["audiences", "erase", "events", "segments", "changes", "flush", "slice", "requests", "health"]
+)
 
 
 def _kind_of(attributes: Mapping[str, str], body: Mapping[str, object]) -> str:

@@ -21,11 +21,12 @@ from lib.identifiers import LOOKALIKE_VALUE
 from lib.people import People, parse_people, people_of
 from lib.us_privacy import US_PRIVACY_KEYS, opts_out_of_sale
 
-AudienceAction = Literal["add", "remove", "remove_from_all"]
+AudienceAction = Literal["add", "remove", "remove_from_all", "replace"]
 _ACTIONS: Final[Mapping[str, AudienceAction]] = {
     "add": "add",
     "remove": "remove",
     "remove_from_all": "remove_from_all",
+    "replace": "replace",
 }
 
 #: A body of so many bytes holds enough people for it to matter how they are held.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Final
 
 import orjson
@@ -16,7 +15,7 @@ from lib.authentication import Rights
 from lib.changes import ACTIONS, Changes, SegmentChanges
 from lib.config import Config, Connection, SegmentSettings
 from lib.consent import Verdict, stated_signals, weigh
-from lib.errors import ConfigurationError, InvalidRequestError, NobodyToSendError, QueueError, RelayError
+from lib.errors import ConfigurationError, NobodyToSendError, QueueError, RelayError
 from lib.outcomes import Answer, Outcome, Result
 from lib.queue import MAX_MESSAGE_BYTES
 from lib.report import Report
@@ -78,14 +77,11 @@ class SegmentFlow:
 
     def _sync(self, body: Mapping[str, object], *, rights: Rights, origin: Origin) -> tuple[Answer, Sending]:
         """Leave `sync`, `mirror` and `replace` to the flow that reads sources."""
-        try:
-            flow = import_module("lib.sync_flow").SyncFlow
-        except ModuleNotFoundError:
-            raise InvalidRequestError("must be one of enter, leave", field="change") from None
-        answer: tuple[Answer, Sending] = flow(config=self.config, outside=self.outside, bury=self.bury).run(
+        from lib.sync_flow import SyncFlow  # noqa: PLC0415 - for those alone who sync
+
+        return SyncFlow(config=self.config, outside=self.outside, bury=self.bury).run(
             body, rights=rights, origin=origin
         )
-        return answer
 
     def deliver(self, changes: Changes, origin: Origin) -> tuple[Answer, Sending]:
         """

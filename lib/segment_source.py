@@ -21,7 +21,7 @@ from lib.errors import InvalidRequestError
 class Reader(Protocol):
     """Reads one kind of source."""
 
-    def cuts(self, source: Source, sync_id: str, rows: int) -> Iterator[Cut]:
+    def cuts(self, source: Source, sync_id: str, rows: int, page_rows: int) -> Iterator[Cut]:
         """Return all of the source, in cuts of so many *rows*."""
 
     def members(self, cut: Cut) -> Iterator[tuple[Mapping[str, Any] | None, int]]:
@@ -40,9 +40,9 @@ class SegmentSources:
     bigquery: Callable[[], Any]
     storage: Callable[[], Any]
 
-    def cuts(self, source: Source, sync_id: str, *, rows: int) -> list[Cut]:
+    def cuts(self, source: Source, sync_id: str, *, pages: int, page_rows: int = PAGE_ROWS) -> list[Cut]:
         """
-        Return all of *source* in cuts of at most *rows*, a multiple of a page; none where it holds nobody.
+        Return all of *source* in cuts of at most so many *pages*; none where it holds nobody.
 
         Args:
             sync_id: The same for each delivery of a message, so that a query runs once.
@@ -52,14 +52,14 @@ class SegmentSources:
             SourceUnavailableError: Not now.
         """
         kind = "file" if source.uri else "table"
-        return list(self._reader(kind).cuts(source, sync_id, rows))
+        return list(self._reader(kind).cuts(source, sync_id, pages * page_rows, page_rows))
 
     def pages(self, cut: Cut) -> Iterator[Page]:
         """Yield the members of *cut*, a page at a time; raises as `cuts` does."""
         members = self._reader(cut.part.get("kind")).members(cut)
         left: Cut | None = cut
         while left is not None:
-            rows, start = _some(members, min(left.rows, PAGE_ROWS))
+            rows, start = _some(members, min(left.rows, left.page_rows))
             rest = _rest(left, len(rows), start)
             yield Page(members=rows, first_row=left.first_row, batch=left.first_batch, rest=rest)
             # Nobody holds two pages at once.
@@ -91,7 +91,7 @@ def _some(
 
 def _rest(cut: Cut, read: int, start: int) -> Cut | None:
     """Return what is left after *read* members; a source that ends early has no more."""
-    if read == cut.rows or read < PAGE_ROWS:
+    if read == cut.rows or read < cut.page_rows:
         return None
     return replace(
         cut, start=start, first_row=cut.first_row + read, rows=cut.rows - read, first_batch=cut.first_batch + 1

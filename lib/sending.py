@@ -28,6 +28,7 @@ from lib.queue import MAX_MESSAGE_BYTES
 from lib.report import Report
 from lib.segment_audiences import KnownAudiences
 from lib.version import RELAY_VERSION
+from lib.warehouse import Warehouse
 
 #: What happens to a call: it is made, it is left to the queue at once, or it is only shown.
 Mode = Literal["send", "queue", "show"]
@@ -69,6 +70,7 @@ class Outside:
     Args:
         gathering: Where changes of segments wait for a flush; None where each is sent at once.
         known_audiences: What was found out of ad accounts' audiences.
+        warehouse: What the members of segments are read from.
     """
 
     graph_api: GraphAPI
@@ -79,6 +81,7 @@ class Outside:
     side_by_side: SideBySide
     gathering: Gathering | None = None
     known_audiences: KnownAudiences = field(default_factory=KnownAudiences)
+    warehouse: Warehouse | None = None
 
 
 @dataclass(slots=True, kw_only=True)

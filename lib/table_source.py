@@ -36,7 +36,7 @@ class TableReader:
 
     client: Callable[[], Any]
 
-    def cuts(self, source: Source, sync_id: str, rows: int) -> Iterator[Cut]:
+    def cuts(self, source: Source, sync_id: str, rows: int, page_rows: int) -> Iterator[Cut]:
         """
         Return all rows of the table or query, in cuts.
 
@@ -46,7 +46,7 @@ class TableReader:
         sql = source.query or f"SELECT * FROM `{source.table}`"  # noqa: S608 - the table is the configuration's
         with told(source.name):
             job = run_once(self.client(), sql, f"meta-relay-{sync_id}")
-        yield from cuts_of(self.client(), job.destination, rows)
+        yield from cuts_of(self.client(), job.destination, rows, page_rows)
 
     def members(self, cut: Cut) -> Iterator[tuple[Mapping[str, Any] | None, int]]:
         """Yield each row as an object of plain values."""
@@ -64,25 +64,25 @@ class TableReader:
                 yield member, number
 
 
-def cuts_of(client: Any, table: Any, rows: int) -> Iterator[Cut]:
-    """Yield the rows of a table that does not change, in cuts."""
+def cuts_of(client: Any, table: Any, rows: int, page_rows: int, **more: str) -> Iterator[Cut]:
+    """Yield the rows of a table that does not change, in cuts; *more* is told of each."""
     with told("table"):
         count = client.get_table(table, timeout=CALL_TIMEOUT_S).num_rows or 0
-    part = {"kind": "table", "table": f"{table.project}.{table.dataset_id}.{table.table_id}"}
+    part = {"kind": "table", "table": f"{table.project}.{table.dataset_id}.{table.table_id}", **more}
     for start in range(0, count, rows):
         yield Cut(
             part=part,
             start=start,
             first_row=start,
             rows=min(rows, count - start),
-            first_batch=start // PAGE_ROWS + 1,
+            first_batch=start // page_rows + 1,
+            page_rows=page_rows,
         )
 
 
 def run_once(client: Any, sql: str, job_id: str, *, parameters: Mapping[str, str] | None = None) -> Any:
-    """Return the finished job of that id, which is started unless it was: a message may come again."""
-    from google.api_core.exceptions import ServerError  # noqa: PLC0415 - comes with the client, on first use
-    from google.cloud import bigquery  # noqa: PLC0415
+    """Return the finished query of that id, which runs unless it has: a message may come again."""
+    from google.cloud import bigquery  # noqa: PLC0415 - on first use
 
     config = bigquery.QueryJobConfig(
         # The table of a cached result may be about to expire.
@@ -91,27 +91,29 @@ def run_once(client: Any, sql: str, job_id: str, *, parameters: Mapping[str, str
             bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in (parameters or {}).items()
         ],
     )
-    for attempt in range(_ATTEMPTS):
-        job = _begun(client, sql, f"{job_id}-{attempt}", config)
-        try:
-            # One row, since without a limit the first page of the result comes along.
-            job.result(timeout=QUERY_TIMEOUT_S, max_results=1)
-        except ServerError:
-            # A job that has failed stays failed; the next one has another id.
-            if job.error_result is None or attempt + 1 == _ATTEMPTS:
-                raise
-        else:
-            break
+
+    def begin(one: str) -> Any:
+        return client.query(sql, job_id=one, job_config=config, job_retry=None, timeout=CALL_TIMEOUT_S)
+
+    job = started_once(client, job_id, begin)
+    # One row, since without a limit the first page of the result comes along.
+    job.result(timeout=QUERY_TIMEOUT_S, max_results=1)
     return job
 
 
-def _begun(client: Any, sql: str, job_id: str, config: Any) -> Any:
+def started_once(client: Any, job_id: str, begin: Callable[[str], Any]) -> Any:
+    """Return the job of that id, which is begun unless it was; after one that has failed the next, under another id."""
     from google.api_core.exceptions import Conflict  # noqa: PLC0415 - comes with the client, on first use
 
-    try:
-        return client.query(sql, job_id=job_id, job_config=config, job_retry=None, timeout=CALL_TIMEOUT_S)
-    except Conflict as error:
-        return client.get_job(job_id, location=location_of(error.message), timeout=CALL_TIMEOUT_S)
+    for attempt in range(_ATTEMPTS):
+        one = f"{job_id}-{attempt}"
+        try:
+            return begin(one)
+        except Conflict as error:
+            job = client.get_job(one, location=location_of(error.message), timeout=CALL_TIMEOUT_S)
+            if job.error_result is None:
+                return job
+    return job
 
 
 _LOCATION: Final = re.compile(r"Already Exists: Job [^:\s]+:([A-Za-z0-9-]+)\.")

@@ -42,9 +42,12 @@ def lines(count: int, start: int = 0) -> bytes:
     return b"".join(b'{"email": "p%d@example.com"}\n' % number for number in range(start, start + count))
 
 
-def read(sources: SegmentSources, source: Source, rows: int = PAGE_ROWS) -> list[Any]:
+def read(sources: SegmentSources, source: Source, pages: int = 1) -> list[Any]:
     return [
-        member for cut in sources.cuts(source, "s", rows=rows) for page in sources.pages(cut) for member in page.members
+        member
+        for cut in sources.cuts(source, "s", pages=pages)
+        for page in sources.pages(cut)
+        for member in page.members
     ]
 
 
@@ -56,7 +59,7 @@ def emails(count: int) -> list[Any]:
 def test_a_file_is_cut_where_records_begin(bucket: Storage, sources: SegmentSources, *, packed: bool) -> None:
     data = lines(2 * PAGE_ROWS + 3)
     bucket.put("crm", "vip.json", gzip.compress(data) if packed else data)
-    cuts = sources.cuts(FILE, "s", rows=PAGE_ROWS)
+    cuts = sources.cuts(FILE, "s", pages=1)
     assert [(cut.first_row, cut.rows, cut.first_batch, cut.part["gzip"]) for cut in cuts] == [
         (0, PAGE_ROWS, 1, packed),
         (PAGE_ROWS, PAGE_ROWS, 2, packed),
@@ -68,7 +71,7 @@ def test_a_file_is_cut_where_records_begin(bucket: Storage, sources: SegmentSour
 
 def test_what_is_left_of_a_cut_begins_after_the_page(bucket: Storage, sources: SegmentSources) -> None:
     bucket.put("crm", "vip.json", lines(2 * PAGE_ROWS + 3))
-    (cut,) = sources.cuts(FILE, "s", rows=5 * PAGE_ROWS)
+    (cut,) = sources.cuts(FILE, "s", pages=5)
     first = next(sources.pages(cut))
     assert first.rest is not None
     rest = list(sources.pages(first.rest))
@@ -78,7 +81,7 @@ def test_what_is_left_of_a_cut_begins_after_the_page(bucket: Storage, sources: S
 
 def test_a_file_is_never_asked_for_whole(bucket: Storage, sources: SegmentSources) -> None:
     bucket.put("crm", "vip.json", lines(300_000))
-    assert len(sources.cuts(FILE, "s", rows=PAGE_ROWS)) == 30
+    assert len(sources.cuts(FILE, "s", pages=1)) == 30
     assert len(bucket.ranges) > 2
     assert all(asked.startswith("bytes=") for asked in bucket.ranges)
 
@@ -88,7 +91,7 @@ def test_all_files_of_a_pattern_are_one_source(bucket: Storage, sources: Segment
     bucket.put("crm", "out/vip-002.json", lines(1, start=2))
     bucket.put("crm", "out/_SUCCESS", b"")
     bucket.put("crm", "out/vip-003.txt", lines(9))
-    cuts = sources.cuts(Source(name="vip", uri="gs://crm/out/vip-*.json*"), "s", rows=PAGE_ROWS)
+    cuts = sources.cuts(Source(name="vip", uri="gs://crm/out/vip-*.json*"), "s", pages=1)
     assert [(cut.part["object"], cut.first_row, cut.first_batch) for cut in cuts] == [
         ("out/vip-001.json.gz", 0, 1),
         ("out/vip-002.json", 2, 2),
@@ -98,7 +101,7 @@ def test_all_files_of_a_pattern_are_one_source(bucket: Storage, sources: Segment
 
 def test_a_file_that_is_replaced_is_not_read_on(bucket: Storage, sources: SegmentSources) -> None:
     bucket.put("crm", "vip.json", lines(5))
-    (cut,) = sources.cuts(FILE, "s", rows=PAGE_ROWS)
+    (cut,) = sources.cuts(FILE, "s", pages=1)
     bucket.put("crm", "vip.json", lines(5, start=100))
     with pytest.raises(ConfigurationError, match="refuses to read"):
         list(sources.pages(cut))

@@ -19,14 +19,16 @@ ROOT: Final = Path(__file__).parents[1]
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
     "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow "
-    "segment_delivery flush doctor validation admission sending outcomes",
+    "segment_delivery flush doctor validation sync_flow sync_work adding replacing mirroring "
+    "admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
     "ports config console_log segment_source table_source file_source local_file dead_letters "
-    "identity_graph identity_store firestore_store omni breaker identity_probe",
+    "identity_graph identity_store firestore_store omni breaker identity_probe "
+    "warehouse member_table sync_progress",
     # The line: below, no network, clock, environment or randomness.
     "build": "audiences health_checks graph_request cells events user_data click_ids custom_data app_data "
     "action_sources event_names event_times event_values faults money personal changes audience_admin "
-    "identity identity_links omni_protocol",
+    "identity identity_links omni_protocol sync_task member_batches",
     "parse": "relay_request large_body event_request products common_event people segments",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "

@@ -92,7 +92,7 @@ def read(sources: SegmentSources, cuts: Sequence[Cut]) -> list[Any]:
 
 def test_a_table_comes_in_pages_that_know_their_place(warehouse: Warehouse) -> None:
     warehouse.fill(2 * PAGE_ROWS + 5)
-    cuts = warehouse.sources.cuts(Source(name="vip", table=warehouse.table), "s1", rows=PAGE_ROWS)
+    cuts = warehouse.sources.cuts(Source(name="vip", table=warehouse.table), "s1", pages=1)
     assert [(cut.first_row, cut.rows, cut.first_batch) for cut in cuts] == [
         (0, PAGE_ROWS, 1),
         (PAGE_ROWS, PAGE_ROWS, 2),
@@ -108,30 +108,30 @@ def test_a_table_comes_in_pages_that_know_their_place(warehouse: Warehouse) -> N
 def test_what_is_cut_does_not_change_with_the_table(warehouse: Warehouse) -> None:
     warehouse.fill(3)
     source = warehouse.where("id > 0")
-    cuts = warehouse.sources.cuts(source, "s2", rows=PAGE_ROWS)
+    cuts = warehouse.sources.cuts(source, "s2", pages=1)
     warehouse.load([{"id": 99, "email": "late@example.com"}])
     # The message comes again: the query does not run again.
-    again = warehouse.sources.cuts(source, "s2", rows=PAGE_ROWS)
+    again = warehouse.sources.cuts(source, "s2", pages=1)
     assert again == cuts
     assert {member["email"] for member in read(warehouse.sources, cuts)} == {"p1@example.com", "p2@example.com"}
 
 
 def test_values_become_what_json_would_have(warehouse: Warehouse) -> None:
     warehouse.fill(1)
-    (cut,) = warehouse.sources.cuts(Source(name="vip", table=warehouse.table), "s3", rows=PAGE_ROWS)
+    (cut,) = warehouse.sources.cuts(Source(name="vip", table=warehouse.table), "s3", pages=1)
     assert read(warehouse.sources, [cut]) == [{"id": 0, "email": "p0@example.com", "since": "2026-01-31", "vip": True}]
 
 
 def test_an_empty_table_has_no_cuts(warehouse: Warehouse) -> None:
     warehouse.fill(1)
     source = warehouse.where("id > 5")
-    assert warehouse.sources.cuts(source, "s4", rows=PAGE_ROWS) == []
+    assert warehouse.sources.cuts(source, "s4", pages=1) == []
 
 
 @pytest.mark.parametrize("source", [Source(name="vip", table="p.none.none"), Source(name="vip", query="SELEKT 1")])
 def test_what_cannot_be_read_is_the_operators_and_names_the_source(warehouse: Warehouse, source: Source) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        warehouse.sources.cuts(source, "s5", rows=PAGE_ROWS)
+        warehouse.sources.cuts(source, "s5", pages=1)
     assert (caught.value.field, caught.value.scope) == ("source", "BigQuery")
     assert "the source vip" in caught.value.message
     assert "roles/bigquery.dataViewer" in (caught.value.action or "")
@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_the_operators_and_names_the_source(warehouse: Wa
 def test_an_outage_can_be_waited_out(server: BigQuery) -> None:
     made = connected(server.url)
     made.fill(1)
-    (cut,) = made.sources.cuts(Source(name="vip", table=made.table), "s6", rows=PAGE_ROWS)
+    (cut,) = made.sources.cuts(Source(name="vip", table=made.table), "s6", pages=1)
     server.fail(times=1, status=403, match="/data")
     with pytest.raises(RelayError) as caught:
         read(made.sources, [cut])
