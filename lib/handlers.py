@@ -300,7 +300,7 @@ class Relay:
         sending.finish()
         shown = answer.shown(trace_id, now=self.clock.now(), elapsed_ms=self._since(started))
         self._log_answer(answer, shown, sending)
-        return not sending.waiting
+        return not (sending.waiting or sending.stays)
 
     def _check_health(self, origin: Origin) -> bool:
         """Make a round of checks: what it finds is its outcome, so that the message is done with."""
@@ -342,7 +342,7 @@ class Relay:
         answer, sending = flow.deliver(changes, origin)
         sending.finish()
         self._log_answer(answer, {"results": []}, sending)
-        return not sending.waiting
+        return not (sending.waiting or sending.stays)
 
     def _deliver_slice(self, body: Mapping[str, Any], origin: Origin) -> bool:
         """Go on with a sync."""

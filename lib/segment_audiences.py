@@ -7,7 +7,7 @@ and a renamed segment or audience keeps its other half. What was listed is remem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
@@ -71,12 +71,18 @@ class KnownAudiences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentAudiences:
-    """Finds and makes audiences."""
+    """
+    Finds and makes audiences.
+
+    Args:
+        on_made: Told of each audience that is made here; nobody is in it yet.
+    """
 
     graph_api: GraphAPI
     clock: Clock
     settings: SegmentSettings
     known: KnownAudiences
+    on_made: Callable[[Connection, Segment], None] = lambda _connection, _segment: None
 
     def audience_of(self, connection: Connection, segment: Segment, *, make: bool = True) -> str:
         """
@@ -197,6 +203,8 @@ class SegmentAudiences:
         oldest = self._oldest(account, connection, segment, str(made))
         if oldest.id != made:
             self._delete(connection, str(made))
+        else:
+            self.on_made(connection, segment)
         return oldest
 
     def _oldest(self, account: _Account, connection: Connection, segment: Segment, made: str) -> Audience:

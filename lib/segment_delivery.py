@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -14,7 +15,10 @@ from lib.errors import ConfigurationError, GraphAPIError, QueueError, RelayError
 from lib.graph_request import GraphRequest, audience_call, session
 from lib.outcomes import Result
 from lib.segment_audiences import SegmentAudiences
+from lib.segments import Segment
 from lib.sending import Outside, Sending, error_columns
+
+logger = logging.getLogger(__name__)
 
 _ORDER: tuple[Action, ...] = ("remove", "add")
 
@@ -59,7 +63,23 @@ class SegmentDelivery:
             clock=self.outside.clock,
             settings=self.settings,
             known=self.outside.known_audiences,
+            on_made=self._fill,
         )
+
+    def _fill(self, connection: Connection, segment: Segment) -> None:
+        """Have a new audience filled from the source of its segment; without one it holds who enters from now on."""
+        source = next(
+            (one for one in self.config.sources.values() if (one.segment or {}).get("id") == segment.id), None
+        )
+        if source is None or self.outside.queue is None:
+            logger.warning("an audience is made for a segment; it holds who enters from now on, until it is synced")
+            return
+        named = {"id": segment.id, "name": segment.name}
+        asked = {"segment": named, "change": "sync", "source": source.name, "connection": connection.name}
+        try:
+            self.outside.queue.publish(orjson.dumps(asked), {"type": "segments"})
+        except QueueError as error:
+            logger.error("an audience is made for a segment, and is not filled: %s", error.message)  # noqa: TRY400 - the frames say nothing
 
     def send(self, changes: SegmentChanges, sending: Sending, seeds: Sequence[str]) -> Delivered:
         """
@@ -70,6 +90,7 @@ class SegmentDelivery:
             seeds: For each message the id that session ids derive from.
         """
         delivered = Delivered(sending, Result(destination={"segment_id": changes.segment.id}))
+        sending.columns_of = lambda _request: {"segment_id": changes.segment.id}
         try:
             connection = self.connection(changes.connection)
             make = self.settings.on_deleted == "create"
@@ -81,8 +102,6 @@ class SegmentDelivery:
         again = self._try(delivered, connection, audience_id, people, seeds)
         if again is not None:
             self._try_elsewhere(delivered, connection, changes, again, seeds)
-        for row in sending.rows:
-            row.setdefault("segment_id", changes.segment.id)
         return delivered
 
     def connection(self, name: str) -> Connection:

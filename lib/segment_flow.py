@@ -64,7 +64,9 @@ class SegmentFlow:
         )
         report = Report(warnings=dict.fromkeys(request.warnings))
         sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug)
-        sending.mode = self._admission.mode(request.options, report)
+        # What is gathered waits in any case.
+        optimistic = request.options.optimistic and self.outside.gathering is None
+        sending.mode = self._admission.mode(replace(request.options, optimistic=optimistic), report)
         users, verdict = self._consenting(request, settings, report)
         if not users:
             return self._withhold(request, connection, report, sending, verdict), sending
@@ -72,7 +74,9 @@ class SegmentFlow:
         if not changes:
             return self._reject(request, connection, report, sending), sending
         result = self._do(changes, settings, connection, report, sending)
-        sending.log_rejects(result, report, None, action=request.change, connection=connection.name)
+        if sending.mode != "show":
+            named = {"connection": connection.name, "segment_id": request.segment.id}
+            sending.log_rejects(result, report, None, action=request.change, **named)
         return _answer(result, report), sending
 
     def _sync(self, body: Mapping[str, object], *, rights: Rights, origin: Origin) -> tuple[Answer, Sending]:
@@ -95,7 +99,7 @@ class SegmentFlow:
         if self.outside.gathering is not None:
             result = self._gather([changes], sending)
         else:
-            result = self._send([changes], self._settings(), sending)
+            result = self._send([changes], self._settings(), sending, is_held=True)
         return _answer(result, report), sending
 
     def _settings(self) -> SegmentSettings:
@@ -190,7 +194,7 @@ class SegmentFlow:
                 changed_at=request.changed_at,
                 trace_id=origin.trace_id,
                 caller=origin.caller,
-            )
+            ).of(batch.rows)
             for batch in build_batches(people, policy, found)
         ]
         numbers = list(users)
@@ -247,21 +251,26 @@ class SegmentFlow:
     def _enqueue(self, changes: Sequence[Changes], sending: Sending, error: RelayError | None) -> Result:
         """Leave them to the queue."""
         if self.outside.queue is None:
-            raise error or QueueError("no queue is configured")
+            raise QueueError("no queue is configured")
         for one in changes:
             for data in _fitting(one):
                 self.outside.queue.publish(data, {"type": "changes", "trace-id": sending.origin.trace_id})
         return _queued(changes, sending, error)
 
-    def _send(self, changes: Sequence[Changes], settings: SegmentSettings, sending: Sending) -> Result:
+    def _send(
+        self, changes: Sequence[Changes], settings: SegmentSettings, sending: Sending, *, is_held: bool = False
+    ) -> Result:
         """
         Send at once; what has to wait for its audience goes to the queue.
 
-        Raises:
-            RelayError: There is no audience, and no queue to wait in.
+        Args:
+            is_held: Whether the queue holds just this already, and gives it again in its time.
         """
         delivered = self._delivery(settings).send(_together(changes), sending, _seeds(changes, sending.origin))
         if delivered.left and not sending.waiting:
+            if is_held or self.outside.queue is None:
+                sending.stays = True
+                return delivered.result
             sending.rows.clear()
             return self._enqueue(changes, sending, delivered.left[0][1])
         if delivered.dead and self.bury and self.outside.queue is not None:

@@ -96,6 +96,7 @@ class Sending:
         waiting: Calls that have to wait, where they are not published.
         refused: Calls that Meta has refused for good.
         columns_of: What else the log says of a call.
+        stays: Whether the request's message has to be kept although no call waits, since none could be made yet.
     """
 
     outside: Outside
@@ -108,6 +109,7 @@ class Sending:
     refused: list[tuple[GraphRequest, RelayError]] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
     columns_of: Callable[[GraphRequest], Mapping[str, object]] = lambda _request: {}
+    stays: bool = False
 
     def dispatch(self, calls: Sequence[tuple[Result, GraphRequest]], *, build_ms: float = 0) -> None:
         """Make one call for each of several destinations, side by side."""

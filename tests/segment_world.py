@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from lib.authentication import Rights
-from lib.changes import ACTIONS, Changes
+from lib.changes import ACTIONS, Changes, parse_changes
 from lib.errors import GraphAPIUnreachableError, QueueError
 from lib.flush import Flush
 from lib.handlers import Relay
@@ -107,6 +107,7 @@ class World:
     segments: Mapping[str, Any]
     port: Callable[[str], None]
     gathers: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
     queue: seams.Kept | None = field(default_factory=seams.Kept)
     log: seams.Log = field(default_factory=seams.Log)
 
@@ -122,7 +123,7 @@ class World:
             queue=self.queue,
             log=self.log,
             clock=self.clock.clock(),
-            config={**seams.CONFIG, "segments": self.segments},
+            config={**seams.CONFIG, "segments": self.segments, **self.more},
         )
         return replace(one, outside=replace(one.outside, gathering=self.gathering if self.gathers else None))
 
@@ -156,6 +157,11 @@ class World:
         answer, sending = flow.run(body, rights=rights, origin=self.origin())
         sending.finish()
         return answer, sending
+
+    def deliver(self, data: bytes) -> tuple[Answer, Sending]:
+        """Deliver a message of changes."""
+        flow = SegmentFlow(config=self.relay.config, outside=self.relay.outside, bury=True)
+        return flow.deliver(parse_changes(orjson.loads(data)), self.origin())
 
     def flush(self) -> list[Delivered]:
         """Drain the gathering once."""
@@ -199,8 +205,9 @@ def world(
     gathers: bool = True,
     queue: bool = True,
     port: Callable[[str], None] = lambda _what: None,
+    **more: Any,
 ) -> Iterator[World]:
-    """Yield a world with the ad account 1 and no audience; Meta's rules are kept in it."""
+    """Yield a world with the ad accounts 1 and 2 and no audience; *more* is configured beside the segments."""
     clock = ManualClock()
     with GraphAPI(tokens={"TOKEN": App()}, clock=clock.monotonic, now=clock.now) as meta:
         meta.add_account("1")
@@ -211,6 +218,7 @@ def world(
             segments=segments or {},
             port=port,
             gathers=gathers,
+            more=more,
             queue=seams.Kept() if queue else None,
         )
         assert meta.violations == []
