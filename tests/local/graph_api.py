@@ -340,6 +340,11 @@ class GraphAPI:
         with self._lock:
             return self._audiences[audience_id].members.snapshot()
 
+    def names(self) -> dict[str, str]:
+        """Return the name of each audience."""
+        with self._lock:
+            return {audience_id: audience.properties["name"] for audience_id, audience in self._audiences.items()}
+
     def counts(self) -> dict[str, int]:
         """Return how many people each audience has."""
         with self._lock:
