@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
@@ -38,10 +38,17 @@ from lib.handlers import Relay
 from lib.health_checks import Finding
 from lib.health_flow import HealthFlow
 from lib.local_file import LocalFiles, source_of
-from lib.outcomes import rfc3339
+from lib.member_batches import MemberBatches
+from lib.outcomes import rfc3339, shown_error
 from lib.report import Report
+from lib.segment_audiences import SegmentAudiences
 from lib.segment_source import SegmentSources
-from lib.validation import Validation, validate
+from lib.segments import Segment
+from lib.sync_task import Terms
+from lib.sync_work import settings_of
+from lib.uploading import Progress as UploadProgress
+from lib.uploading import Upload
+from lib.validation import Validation, by_frequency, validate
 from lib.version import RELAY_VERSION
 
 SOME_REFUSED: Final = 1
@@ -151,6 +158,29 @@ def cli(ctx: click.Context, document: str | None, verbose: bool) -> None:
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 connection_option = click.option("--connection", help="Whose credentials; by default default_connection.")
+
+rejects_option = click.option(
+    "--rejects", type=click.Path(dir_okay=False, writable=True), help="Write what is rejected to this CSV file."
+)
+
+
+def source_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the source that FILE and --format name."""
+
+    @click.argument("target", metavar="FILE")
+    @click.option(
+        "--format", "file_format", type=click.Choice(["csv", "ndjson"]), help="By default by the file's name."
+    )
+    @wraps(command)
+    def with_source(*arguments: Any, target: str, file_format: Literal["csv", "ndjson"] | None, **options: Any) -> None:
+        try:
+            source = source_of(target, file_format)
+        except ConfigurationError as error:
+            told = " ".join(filter(None, (error.message, error.action)))
+            raise click.BadParameter(told, param_hint="FILE") from None
+        command(*arguments, source=source, **options)
+
+    return with_source
 
 
 # doctor
@@ -277,23 +307,19 @@ def _size(one: Mapping[str, Any]) -> str:
 
 
 @cli.command("validate")
-@click.argument("target", metavar="FILE")
+@source_argument
 @connection_option
 @click.option("--segment", "segment_id", help="The id of the segment whose mapping reads the columns.", default="")
 @click.option("--country", help="For phone numbers without a country, where there is no configuration.", metavar="DE")
-@click.option("--format", "file_format", type=click.Choice(["csv", "ndjson"]), help="By default by the file's name.")
-@click.option(
-    "--rejects", type=click.Path(dir_okay=False, writable=True), help="Write what is rejected to this CSV file."
-)
+@rejects_option
 @as_json_option
 @click.pass_obj
 def validate_command(
     session: Session,
-    target: str,
+    source: Source,
     connection: str | None,
     segment_id: str,
     country: str | None,
-    file_format: Literal["csv", "ndjson"] | None,
     rejects: str | None,
     as_json: bool,
 ) -> None:
@@ -303,27 +329,32 @@ def validate_command(
     FILE is CSV or newline-delimited JSON, packed with gzip or not, or bq://project.dataset.table. Its columns are
     those of the segments' mapping, or Meta's own (EMAIL, PHONE, ...).
     """
-    source = _source(target, file_format)
     relay = session.relay_or_bare(country)
-    settings = Admission(relay.config, relay.outside).settings(_connection(relay, connection))
-    policy = Policy(settings=settings, minimum_identifiers=relay.config.minimum_identifiers)
-    mapping = (relay.config.segments or SegmentSettings()).mapping_of(segment_id)
-    known = Validation()
-    with _Bar("Reading") as bar:
-        for known in validate(_pages(session, source, relay.chance.name(), bar), mapping, policy):
-            bar.advance(known.rows)
+    known = _validated(session, source, relay, _connection(relay, connection), segment_id)
     if rejects is not None:
         _write_rejects(Path(rejects), known.report)
     _show_validation(known, as_json=as_json)
-    if known.usable < known.rows or not known.rows or known.report.reasons:
+    if known.usable < known.rows or not known.rows:
         sys.exit(SOME_REFUSED)
 
 
-def _source(target: str, file_format: Literal["csv", "ndjson"] | None) -> Source:
-    try:
-        return source_of(target, file_format)
-    except ConfigurationError as error:
-        raise click.BadParameter(" ".join(filter(None, (error.message, error.action))), param_hint="FILE") from None
+def _validated(session: Session, source: Source, relay: Relay, connection: Connection, segment_id: str) -> Validation:
+    """Read all of *source*, as a sync of the segment would."""
+    config = relay.config
+    batches = MemberBatches(
+        policy=Policy(
+            settings=Admission(config, relay.outside).settings(connection),
+            minimum_identifiers=config.minimum_identifiers,
+        ),
+        mapping=(config.segments or SegmentSettings()).mapping_of(segment_id),
+        terms=Terms(required=config.consent.segments),
+        absent=config.consent.absent,
+    )
+    known = Validation()
+    with _Bar("Reading") as bar:
+        for known in validate(_pages(session, source, relay.chance.name(), bar), batches):
+            bar.advance(known.rows)
+    return known
 
 
 def _pages(session: Session, source: Source, run: str, bar: _Bar) -> Iterator[Page]:
@@ -340,13 +371,12 @@ def _show_validation(known: Validation, *, as_json: bool) -> None:
     console = _stdout()
     console.print(f"{known.rows:,} rows: {known.usable:,} can be sent, {known.rows - known.usable:,} cannot")
     _print_counts(console, "identifier", dict(known.filled.most_common()))
-    _print_reasons(console, known.report)
+    _print_reasons(console, by_frequency(known.report), known.report)
 
 
-def _print_reasons(console: Console, report: Report) -> None:
-    """Show why cells and rows cannot be used, the most frequent first."""
-    counts = sorted(report.counted(None).items(), key=lambda pair: -pair[1])
-    _print_counts(console, "what cannot be used", dict(counts))
+def _print_reasons(console: Console, reasons: Mapping[str, int], report: Report) -> None:
+    """Show why cells and rows cannot be used, and the doubts."""
+    _print_counts(console, "what cannot be used", reasons)
     for warning in report.warnings:
         console.print(_signed("warning"), warning, sep=" ")
 
@@ -367,6 +397,113 @@ def _write_rejects(path: Path, report: Report) -> None:
         rows.writerows([reject["row"], reject["field"] or "", reject["reason"]] for reject in report.listed())
     if unlisted := report.unlisted():
         _stderr().print(f"{unlisted:,} more are counted and not listed in {path}")
+
+
+# sync
+
+
+@cli.command()
+@source_argument
+@click.option("--segment", "name", required=True, help="The segment's name; its audience is CA_NAME.")
+@click.option("--segment-id", help="Its id in the CDP, which outlives its name; by default the name.")
+@connection_option
+@rejects_option
+@click.option("--dry-run", is_flag=True, help="Send nothing; show who would be sent, and where to.")
+@as_json_option
+@click.pass_obj
+def sync(
+    session: Session,
+    source: Source,
+    name: str,
+    segment_id: str | None,
+    connection: str | None,
+    rejects: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """
+    Send the members of a file or table to the audience of a segment, which is made if there is none.
+
+    FILE is CSV or newline-delimited JSON, packed with gzip or not, or bq://project.dataset.table. Sending it twice does
+    no harm. Nobody is removed.
+    """
+    credentials = _connection(session.relay, connection)
+    segment = Segment(segment_id or name, name)
+    if dry_run:
+        shown, report = _tried(session, source, credentials, segment)
+    else:
+        shown, report = _sent(session, source, credentials, segment)
+    if rejects is not None:
+        _write_rejects(Path(rejects), report)
+    _show_sync(shown, report, as_json=as_json)
+    if shown["outcome"] not in {"delivered", "dry_run"} or shown["rejected"]:
+        sys.exit(SOME_REFUSED)
+
+
+def _tried(session: Session, source: Source, connection: Connection, segment: Segment) -> tuple[dict[str, Any], Report]:
+    """Return what a dry run shows; Meta is only asked for the audience."""
+    relay = session.relay
+    audience_id = SegmentAudiences(
+        graph_api=relay.outside.graph_api,
+        clock=relay.clock,
+        settings=settings_of(relay.config),
+        known=relay.outside.known_audiences,
+    ).find(connection, segment)
+    known = _validated(session, source, relay, connection, segment.id)
+    shown = {
+        "outcome": "dry_run",
+        "audience_id": audience_id,
+        "rows": known.rows,
+        "delivered": 0,
+        "would_be_sent": known.usable,
+        "failed": 0,
+        "rejected": known.rows - known.usable,
+        "reasons": by_frequency(known.report),
+    }
+    return shown, known.report
+
+
+def _sent(session: Session, source: Source, connection: Connection, segment: Segment) -> tuple[dict[str, Any], Report]:
+    """Send all of it; what keeps it from its end is told beside what was sent."""
+    with _Bar("Sending") as bar:
+        upload = Upload(relay=session.relay, source=source, connection=connection, segment=segment, watch=bar.follow)
+        try:
+            answer = upload.run()
+        except RelayError as error:
+            if not upload.progress.done:
+                raise
+            errors, report, outcome = [error], Report(), "failed"
+        else:
+            errors, report, outcome = [*answer.results[0].errors], answer.report, answer.outcome
+    progress = upload.progress
+    shown = {
+        "outcome": outcome,
+        "audience_id": progress.audience_id,
+        "rows": progress.total,
+        "delivered": progress.delivered,
+        "failed": progress.total - progress.delivered - progress.rejected,
+        "rejected": progress.rejected,
+        "reasons": dict(progress.reasons.most_common()),
+        "errors": [shown_error(error, "", session.relay.clock.now()) for error in errors],
+    }
+    return shown, report
+
+
+def _show_sync(shown: Mapping[str, Any], report: Report, *, as_json: bool) -> None:
+    if as_json:
+        _print_json({**shown, "warnings": list(report.warnings)})
+        return
+    console = _stdout()
+    counts = [(shown["delivered"], "delivered"), (shown["failed"], "failed"), (shown["rejected"], "rejected")]
+    if "would_be_sent" in shown:
+        counts = [(shown["would_be_sent"], "would be sent"), (shown["rejected"], "rejected")]
+    told = ", ".join(f"{count:,} {word}" for count, word in counts if count or word != "failed")
+    console.print(f"{shown['rows']:,} rows to audience {shown['audience_id'] or '(a new one)'}: {told}")
+    _print_reasons(console, shown["reasons"], report)
+    for error in shown.get("errors", ()):
+        console.print(_signed("error"), error["message"], sep=" ")
+        if "action" in error:
+            console.print(f"    {error['action']}")
 
 
 # replay
@@ -439,6 +576,10 @@ class _Bar:
     def advance(self, so_far: int) -> None:
         """Tell how many are done."""
         self._progress.update(self._task, completed=so_far)
+
+    def follow(self, progress: UploadProgress) -> None:
+        """Show how far an upload is."""
+        self._progress.update(self._task, total=progress.total or None, completed=progress.done)
 
 
 def _stdout() -> Console:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from lib.audiences import Policy, build_batches
 from lib.cuts import Page
-from lib.report import MAX_LISTED, Report
-from lib.segments import map_people
+from lib.member_batches import MemberBatches, add_up
+from lib.report import Report
 
 
 @dataclass(slots=True)
@@ -36,28 +35,25 @@ class Validation:
             "usable": self.usable,
             "rejected": self.rows - self.usable,
             "identifiers": dict(self.filled.most_common()),
-            "reasons": dict(sorted(self.report.counted(None).items(), key=lambda pair: -pair[1])),
+            "reasons": by_frequency(self.report),
             "warnings": list(self.report.warnings),
         }
 
 
-def validate(pages: Iterable[Page], mapping: Mapping[str, Sequence[str]], policy: Policy) -> Iterator[Validation]:
+def validate(pages: Iterable[Page], batches: MemberBatches) -> Iterator[Validation]:
     """Yield, after each page, what is known of all pages so far."""
     known = Validation()
     for page in pages:
         known.rows += len(page.members)
         found = Report()
-        for batch in build_batches(map_people(page.members, mapping), policy, found):
+        for batch in batches.of(page, found):
             known.usable += len(batch.rows)
             for place, key in enumerate(batch.schema):
                 known.filled[key] += sum(row[place] not in ("", None) for row in batch.rows)
-        _count(known.report, found, page.first_row)
+        add_up(known.report, found)
         yield known
 
 
-def _count(whole: Report, part: Report, first_row: int) -> None:
-    """Add what was found in a page, whose rows count from 0."""
-    room = MAX_LISTED - len(whole.rejects)
-    whole.rejects += [replace(reject, row=reject.row + first_row) for reject in part.rejects[:room]]
-    whole.add_counts(part)
-    whole.warnings |= part.warnings
+def by_frequency(report: Report) -> dict[str, int]:
+    """Return what cannot be used and how often, the most frequent first."""
+    return dict(sorted(report.counted(None).items(), key=lambda pair: -pair[1]))

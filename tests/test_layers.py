@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[1]
 LAYERS: Final[Mapping[str, str]] = {
     "compose": "bootstrap",
     "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow "
-    "segment_delivery flush doctor validation sync_flow sync_work adding replacing mirroring "
+    "segment_delivery flush doctor validation uploading sync_flow sync_work adding replacing mirroring "
     "admission sending outcomes",
     "edge": "graph_api graph_reads delivery_log health_log secret_manager queue gathering segment_audiences transport "
     "ports config console_log segment_source table_source file_source local_file dead_letters "

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from lib.audiences import Policy
 from lib.config import MINIMUM_IDENTIFIERS
 from lib.cuts import Page
+from lib.member_batches import MemberBatches
 from lib.normalization import Settings
+from lib.sync_task import Terms
 from lib.validation import Validation, validate
 
-POLICY = Policy(settings=Settings(today=date(2026, 11, 24)), minimum_identifiers=MINIMUM_IDENTIFIERS)
+BATCHES = MemberBatches(
+    policy=Policy(settings=Settings(today=date(2026, 11, 24)), minimum_identifiers=MINIMUM_IDENTIFIERS),
+    mapping={"EMAIL": ("mail",), "EXTERN_ID": ("id",), "ad_storage": ("consent",)},
+)
 
 
 def pages(*members: list[Mapping[str, Any] | None]) -> Iterator[Page]:
@@ -23,7 +29,7 @@ def pages(*members: list[Mapping[str, Any] | None]) -> Iterator[Page]:
 
 
 def whole(*members: list[Mapping[str, Any] | None]) -> Validation:
-    *_, last = validate(pages(*members), {"EMAIL": ("mail",), "EXTERN_ID": ("id",)}, POLICY)
+    *_, last = validate(pages(*members), BATCHES)
     return last
 
 
@@ -44,8 +50,19 @@ def test_rows_with_and_without_external_id_are_both_counted() -> None:
 
 
 def test_what_is_known_grows_with_each_page() -> None:
-    known = validate(pages([{"mail": "a@example.com"}], [{"mail": "b@example.com"}]), {"EMAIL": ("mail",)}, POLICY)
+    known = validate(pages([{"mail": "a@example.com"}], [{"mail": "b@example.com"}]), BATCHES)
     assert [one.rows for one in known] == [1, 2]
+
+
+def test_who_does_not_consent_cannot_be_sent() -> None:
+    asking = replace(BATCHES, terms=Terms(required=("ad_storage",)))
+    members: list[Mapping[str, Any] | None] = [
+        {"mail": "a@example.com", "consent": "granted"},
+        {"mail": "b@example.com", "consent": "denied"},
+        {"mail": "c@example.com"},
+    ]
+    *_, known = validate(pages(members), asking)
+    assert (known.usable, known.facts()["reasons"]) == (1, {"consent is missing: ad_storage": 2})
 
 
 def test_no_value_is_in_what_is_told() -> None:
