@@ -354,9 +354,13 @@ class Relay:
         """Drain the gathering; the message is done with whatever becomes of it, since the next one comes soon."""
         from lib.flush import Flush  # noqa: PLC0415 - for those alone who gather
 
-        delivered = Flush(config=self.config, outside=self.outside).run(origin)
-        for error in (error for one in delivered for error in one.result.errors):
+        try:
+            delivered = Flush(config=self.config, outside=self.outside).run(origin)
+        except RelayError as error:
             self._log_error(error, origin.trace_id)
+            return True
+        for fault in (fault for one in delivered for fault in one.result.errors):
+            self._log_error(fault, origin.trace_id)
         return True
 
     def _wait(self, message: Requests, origin: Origin) -> bool:

@@ -33,6 +33,7 @@ from tests.local.stack import (
     ACCOUNT,
     APP_SECRET,
     DEAD_LETTER_TOPIC,
+    GATHERING,
     KEY,
     OTHER_TOKEN,
     TOKEN,
@@ -411,3 +412,42 @@ def test_the_search_finds_what_it_looks_for() -> None:
     ):
         assert found_in(text)
     assert found_in(f"{digest('x')} {GRANTED}") == set()
+
+
+def gathering_fails(functions: Functions) -> None:
+    functions.stack.pubsub.fail_publish(GATHERING, times=99, code=grpc.StatusCode.PERMISSION_DENIED)
+
+
+#: What a segment's change may come to: how it is arranged, who is in it, and the answer's status.
+SEGMENTS: Final[Mapping[str, tuple[Callable[[Functions], object], Mapping[str, Any], int]]] = {
+    "gathered and sent": (lambda _functions: None, PERSON, 202),
+    "rejected": (lambda _functions: None, BAD_PERSON, 422),
+    "not gathered": (gathering_fails, PERSON, 503),
+    "refused by Meta, which repeats it": (
+        faults(Fault(status=400, body={"error": ECHO}, match="/users", times=9)),
+        PERSON,
+        202,
+    ),
+    "no audience": (faults(Fault(status=400, body={"error": ECHO}, times=9)), PERSON, 202),
+    "terms refused": (lambda functions: functions.stack.graph.refuse_terms(ACCOUNT), PERSON, 202),
+    "invalid at Meta": (faults(Fault(status=200, body=SAMPLES, match="/users", times=9)), PERSON, 202),
+}
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+@pytest.mark.parametrize("change", ["enter", "leave"])
+def test_of_a_segments_change(observed: Observed, change: str, name: str) -> None:
+    arrange, person, status = SEGMENTS[name]
+    functions = observed.functions
+    arrange(functions)
+    user = {"email": person["EMAIL"], "phone": person.get("PHONE"), "firstname": person["FN"], **dict(PLAIN)}
+    if status == 422:
+        user = {"email": person["EMAIL"], "firstname": person["FN"], "MADID": person["MADID"]}
+    body = {"segment": {"id": "44A23B49"}, "change": change, "user": user, "debug": True}
+    answer = functions.receive(body, path="/segments")
+    assert answer.status == status
+    for message in functions.stack.pubsub.messages(GATHERING):
+        assert found_in(message.data.decode() + message.ordering_key, hashes=False, but=MAY_WAIT) == set()
+        assert found_in(json.dumps(dict(message.attributes)) + message.ordering_key) == set()
+    assert functions.push(b"{}", {"type": "flush"}) == 200
+    observed.check(answer)

@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+import grpc
 import orjson
 import pytest
 
 from tests.functions import Functions
-from tests.local.stack import GATHERED, GATHERING
+from tests.local.faults import Fault
+from tests.local.stack import ACCOUNT, GATHERED, GATHERING
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
@@ -154,3 +156,57 @@ def test_people_without_enough_information_are_rejected_with_the_reason(function
 def test_what_is_wrong_is_named(functions: Functions, body: Mapping[str, Any], status: int, field: str) -> None:
     answer = functions.receive(body, path="/segments")
     assert (answer.status, answer["error"]["field"]) == (status, field)
+
+
+class TestKept:
+    def test_a_message_whose_audience_has_to_wait_for_a_person_waits_hashed(self, functions: Functions) -> None:
+        without_gathering(functions).stack.graph.refuse_terms(ACCOUNT)
+        functions.publish(change("enter", "ada@example.com"))
+        functions.deliver_once()
+        ((waiting,),) = [functions.waiting()]
+        assert waiting.message.attributes["type"] == "changes"
+        assert b"ada@" not in waiting.message.data
+        assert functions.deliver_once() == 1, "left to Pub/Sub's backoff, and not published again and again"
+        functions.stack.graph.accept_terms(ACCOUNT)
+        functions.drain()
+        assert emails(functions, audience(functions)) == {digest("ada@example.com")}
+
+    def test_without_a_queue_it_is_left_as_it_came(self, functions: Functions) -> None:
+        del without_gathering(functions).config["queue"]
+        functions.stack.graph.refuse_terms(ACCOUNT)
+        data = orjson.dumps(change("enter", "ada@example.com"))
+        assert functions.push(data, {"type": "segments"}) == 503
+        functions.stack.graph.accept_terms(ACCOUNT)
+        assert functions.push(data, {"type": "segments"}, attempt=2) == 200
+
+    def test_where_segments_are_not_configured_a_person_has_to_act(self, functions: Functions) -> None:
+        del functions.config["segments"]
+        assert functions.push(orjson.dumps(change("enter", "a@b.de"))) == 503
+        answer = functions.receive(change("enter", "a@b.de"), path="/segments")
+        assert (answer.status, answer["error"]["action"]) == (500, "Add segments to the configuration; {} will do.")
+        assert functions.dead() == []
+
+    def test_a_gathering_that_does_not_take_it(self, functions: Functions) -> None:
+        functions.stack.pubsub.fail_publish(GATHERING, times=9, code=grpc.StatusCode.PERMISSION_DENIED)
+        assert functions.receive(change("enter", "a@b.de"), path="/segments").status == 503
+        assert functions.push(orjson.dumps(change("enter", "a@b.de"))) == 503
+
+    def test_a_replayed_dead_letter_of_changes_is_gathered_again(self, functions: Functions) -> None:
+        functions.receive(change("enter", "ada@example.com"), path="/segments")
+        functions.stack.graph.faults.add(Fault.error(100, match="customaudiences"))
+        flush(functions)
+        (letter,) = functions.dead()
+        assert functions.push(letter.data, {"type": letter.attributes["type"]}) == 200
+        flush(functions)
+        assert emails(functions, audience(functions)) == {digest("ada@example.com")}
+
+    @pytest.mark.parametrize("data", [b"{}", b'{"form": 1}'])
+    def test_changes_that_nobody_here_has_written_are_a_dead_letter(self, functions: Functions, data: bytes) -> None:
+        assert functions.push(data, {"type": "changes"}) == 200
+        assert len(functions.dead()) == 1
+
+    def test_a_flush_where_nothing_is_gathered_tells_the_operator(
+        self, functions: Functions, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        flush(without_gathering(functions))
+        assert "stop the scheduled flush" in capsys.readouterr().err

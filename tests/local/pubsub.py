@@ -45,7 +45,7 @@ PUSH_BACKOFF_S: Final = (0.1, 60.0)
 # "default value: 10 s, 600 s" of a retry policy (pubsub/docs/reference/rest RetryPolicy)
 POLICY_BACKOFF_S: Final = (10.0, 600.0)
 MINIMUM_ATTEMPTS: Final = 5
-PULL_WAIT_S: Final = 1.0
+PULL_WAIT_S: Final = 0.2
 POLL_S: Final = 0.1
 WORKERS: Final = 64
 DELETED_TOPIC: Final = "_deleted-topic_"
