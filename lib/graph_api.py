@@ -113,6 +113,7 @@ class GraphAPI:
         connection: Connection,
         *,
         attempts: int = _ATTEMPTS,
+        deadline: float | None = None,
     ) -> GraphAnswer:
         """
         Make, describe or delete what is no person's; the rest as `send`.
@@ -121,7 +122,7 @@ class GraphAPI:
             attempts: Tries at most; 1 for what must not be done twice where an answer is lost.
         """
         call = _Call(method, path, body=b"" if body is None else orjson.dumps(body))
-        return self._repeat(call, connection, self._credentials(connection), attempts=attempts)
+        return self._repeat(call, connection, self._credentials(connection), deadline=deadline, attempts=attempts)
 
     def read(
         self, path: str, parameters: Mapping[str, str], connection: Connection, *, deadline: float | None = None

@@ -7,7 +7,7 @@ and a renamed segment or audience keeps its other half. What was listed is remem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
@@ -32,6 +32,7 @@ from lib.errors import (
     Retry,
     TransientGraphAPIError,
 )
+from lib.graph_answers import GraphAnswer
 from lib.graph_api import GraphAPI
 from lib.graph_errors import row_of_error
 from lib.graph_reads import list_audiences
@@ -76,6 +77,7 @@ class SegmentAudiences:
 
     Args:
         on_made: Told of each audience that is made here; nobody is in it yet.
+        deadline: For all calls, in the clock's monotonic seconds; None for no limit.
     """
 
     graph_api: GraphAPI
@@ -83,6 +85,7 @@ class SegmentAudiences:
     settings: SegmentSettings
     known: KnownAudiences
     on_made: Callable[[Connection, Segment], None] = lambda _connection, _segment: None
+    deadline: float | None = None
 
     def audience_of(self, connection: Connection, segment: Segment, *, make: bool = True) -> str:
         """
@@ -160,7 +163,7 @@ class SegmentAudiences:
         # From now on the segment may be renamed. Where that is refused, its name goes on to be what it is found by.
         try:
             body = {"description": description_of(segment.id, named.description)}
-            self.graph_api.change("POST", named.id, body, connection)
+            self.graph_api.change("POST", named.id, body, connection, deadline=self.deadline)
         except GraphAPIError as error:
             if error.retry is Retry.LATER:
                 raise
@@ -175,10 +178,14 @@ class SegmentAudiences:
         named = [audience for audience in audiences if audience.name == name and audience.segment_id is None]
         return min(named, key=lambda audience: audience.age, default=None)
 
+    def read(self, path: str, parameters: Mapping[str, str], connection: Connection) -> GraphAnswer:
+        """Read of Meta within the time that is left."""
+        return self.graph_api.read(path, parameters, connection, deadline=self.deadline)
+
     def _list(self, account: _Account, connection: Connection) -> None:
         """List the account's audiences anew."""
         account.until = 0.0
-        listed = list_audiences(self.graph_api, connection, fields=FIELDS, limit=_PAGE)
+        listed = list_audiences(self, connection, fields=FIELDS, limit=_PAGE)
         account.audiences = [parse_audience(row) for row in listed]
         account.until = self.clock.monotonic() + REMEMBERED_S
 
@@ -191,7 +198,7 @@ class SegmentAudiences:
         path = f"act_{_ad_account(connection)}/customaudiences"
         body = new_audience(segment, prefix=self.settings.prefix)
         try:
-            made = self.graph_api.change("POST", path, body, connection, attempts=1).body.get("id")
+            answer = self.graph_api.change("POST", path, body, connection, attempts=1, deadline=self.deadline)
         except (GraphAPIUnreachableError, TransientGraphAPIError):
             self._list(account, connection)
             found = _by_id(account.audiences, segment)
@@ -200,6 +207,7 @@ class SegmentAudiences:
             return found
         except MissingPermissionError as error:
             raise self._full(account, error) from None
+        made = answer.body.get("id")
         oldest = self._oldest(account, connection, segment, str(made))
         if oldest.id != made:
             self._delete(connection, str(made))

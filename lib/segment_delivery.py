@@ -55,15 +55,15 @@ class SegmentDelivery:
     outside: Outside
     bury: bool
 
-    @property
-    def audiences(self) -> SegmentAudiences:
-        """What finds and makes the audiences."""
+    def audiences(self, deadline: float | None = None) -> SegmentAudiences:
+        """Return what finds and makes the audiences."""
         return SegmentAudiences(
             graph_api=self.outside.graph_api,
             clock=self.outside.clock,
             settings=self.settings,
             known=self.outside.known_audiences,
             on_made=self._fill,
+            deadline=deadline,
         )
 
     def _fill(self, connection: Connection, segment: Segment) -> None:
@@ -94,7 +94,8 @@ class SegmentDelivery:
         try:
             connection = self.connection(changes.connection)
             make = self.settings.on_deleted == "create"
-            audience_id = self.audiences.audience_of(connection, changes.segment, make=make)
+            audiences = self.audiences(sending.origin.deadline)
+            audience_id = audiences.audience_of(connection, changes.segment, make=make)
         except RelayError as error:
             self._turn_away(delivered, list(changes.people.values()), changes, error)
             return delivered
@@ -130,12 +131,8 @@ class SegmentDelivery:
             same = next((end for end in range(start, len(people)) if people[end].action != action), len(people))
             for batch in batches_of(people[start:same]):
                 number += 1
-                seed = [
-                    audience_id,
-                    action,
-                    batch.schema,
-                    [seeds[people[start + one].messages[-1]] for one in batch.numbers],
-                ]
+                # The messages tell this batch from one of the same people another day.
+                seed = [audience_id, number, [seeds[people[start + one].messages[-1]] for one in batch.numbers]]
                 call = audience_call(
                     batch,
                     action=action,
@@ -187,7 +184,8 @@ class SegmentDelivery:
         """Send to the audience that takes the place of one that is gone; it is looked for once."""
         gone, people, error = again
         try:
-            audience_id = self.audiences.another(connection, changes.segment, gone, error)
+            audiences = self.audiences(delivered.sending.origin.deadline)
+            audience_id = audiences.another(connection, changes.segment, gone, error)
         except RelayError as reason:
             self._turn_away(delivered, people, changes, reason)
             return

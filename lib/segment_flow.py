@@ -226,7 +226,7 @@ class SegmentFlow:
         """Show the calls that would be made, that which makes the audience among them; only the list is asked for."""
         delivery = self._delivery(settings)
         together = _together(changes)
-        audience_id = delivery.audiences.find(connection, together.segment)
+        audience_id = delivery.audiences(sending.origin.deadline).find(connection, together.segment)
         result = Result(destination={"segment_id": together.segment.id})
         if audience_id is None:
             path = f"/{self.outside.graph_api.settings.version}/act_{connection.ad_account_id}/customaudiences"

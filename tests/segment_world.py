@@ -151,10 +151,18 @@ class World:
         """Return where calls come from."""
         return Origin(request_id=request_id, trace_id="t", caller="c", kind="segments", started=self.clock.monotonic())
 
-    def ask(self, body: Mapping[str, Any], *, rights: Rights = ANYTHING, bury: bool = False) -> tuple[Answer, Sending]:
-        """Send a body of `/segments`."""
+    def ask(
+        self,
+        body: Mapping[str, Any],
+        *,
+        rights: Rights = ANYTHING,
+        bury: bool = False,
+        patience: float | None = None,
+    ) -> tuple[Answer, Sending]:
+        """Send a body of `/segments`; its sender waits *patience* seconds for Meta."""
+        deadline = None if patience is None else self.clock.monotonic() + patience
         flow = SegmentFlow(config=self.relay.config, outside=self.relay.outside, bury=bury)
-        answer, sending = flow.run(body, rights=rights, origin=self.origin())
+        answer, sending = flow.run(body, rights=rights, origin=replace(self.origin(), deadline=deadline))
         sending.finish()
         return answer, sending
 

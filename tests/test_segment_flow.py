@@ -306,3 +306,24 @@ class TestChanges:
             one.meta.refuse_terms("1")
             answer, sending = one.deliver(orjson.dumps(queued(one)[0][0]))
             assert (answer.outcome, sending.stays, len(queued(one))) == ("failed", True, 1)
+
+
+def test_many_at_once_are_sessions_of_their_own() -> None:
+    with world(gathers=False) as one:
+        answer, _ = one.ask(enter(*({"email": f"p{number}@b.de"} for number in range(20_001))))
+        assert (answer.outcome, answer.results[0].num_received) == ("delivered", 20_001)
+        assert len({call.body["session"]["session_id"] for call in one.calls()}) == 3
+
+
+def test_a_caller_does_not_wait_for_an_audience_longer_than_for_a_batch() -> None:
+    with world(gathers=False) as one:
+        call = one.relay.outside.graph_api.transport
+
+        def slow(method: str, url: str, **more: Any) -> Any:
+            one.clock.pass_(2.0)
+            return call(method, url, **more)
+
+        one.relay.outside.graph_api.transport = slow
+        answer, _ = one.ask(enter(), patience=2.5)
+        assert (answer.status, len(queued(one))) == (202, 1)
+        assert one.clock.monotonic() < 1_000 + 5
