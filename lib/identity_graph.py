@@ -1,8 +1,9 @@
 """
 The advertiser's own identity graph: who somebody is, from earlier consented events alone.
 
-A reading is one round trip and a writing another, which nobody has to wait for: the event has left by then. Two that
-write at once do not lose anything: what was read must still be there, else it is read again.
+Recognising is one round trip. Learning is another, which nobody has to wait for: the event has left by then. Two that
+write at once do not lose anything: what was read must still be there, else it is read again; and who writes an
+identifier for the first time looks whether somebody else has done so too.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 SOURCE: Final = "graph"
+SCOPE: Final = "Identity graph"
 _DAY: Final = 86_400
-#: Writings that are tried where others are faster; what is lost then is what one event has shown.
-_ATTEMPTS: Final = 5
+#: Readings for one writing, where others are faster; what is lost then is what one event has shown.
+_ATTEMPTS: Final = 6
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,17 +114,20 @@ class IdentityGraph:
         read = identity.read if isinstance(identity.read, list) else None
         for attempt in range(_ATTEMPTS):
             stored: list[Stored] = read if read is not None else self._find(keys, deadline)
+            read = None
             circle = self._together(stored)
+            known = set(circle)
             if not observe(circle, seen, self.settings.limits):
                 logger.warning("identity: a person with more than %s identifiers; the event is not learned", MAX_KEYS)
                 return
             try:
                 self._replace(stored, circle, deadline, attempt)
             except ConflictError:
-                read = None
-            else:
+                continue
+            if known.issuperset(keys):
                 return
-        raise IdentityUnreachableError("others write to the same person all the time", scope="Identity graph")
+            # Somebody else may have seen the same identifier for the first time at once: whoever reads last sees both.
+        raise _busy()
 
     def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
         """Forget whoever is meant; return the identifiers that are gone: `{kind}:{hash}`, of persons Meta's own."""
@@ -144,7 +149,7 @@ class IdentityGraph:
             # Two that wrote at once may have left two circles; the other one is found by what is gone now.
             wanted, gone = taken - gone - set(wanted), gone | taken
         if wanted:
-            raise IdentityUnreachableError("others write to the same person all the time", scope="Identity graph")
+            raise _busy()
         return gone
 
     def _keys(self, identifiers: Identifiers) -> tuple[bytes, tuple[Key, ...]]:
@@ -189,9 +194,9 @@ class IdentityGraph:
     def _guarded(self, call: Callable[[float], _T], deadline: float) -> _T:
         left = deadline - self.clock.monotonic()
         if left <= 0:
-            raise IdentityUnreachableError("no time is left for the identity graph", scope="Identity graph")
+            raise IdentityUnreachableError("no time is left for the identity graph", scope=SCOPE)
         if not self.breaker.lets_through():
-            raise IdentityUnreachableError("the identity graph has failed too often and is left alone")
+            raise IdentityUnreachableError("the identity graph has failed too often and is left alone", scope=SCOPE)
         try:
             result = call(min(left, self.settings.timeout_s))
         except ConflictError:
@@ -202,6 +207,10 @@ class IdentityGraph:
             raise
         self.breaker.succeeded()
         return result
+
+
+def _busy() -> IdentityUnreachableError:
+    return IdentityUnreachableError("others write to the same person all the time", scope=SCOPE)
 
 
 def _name(part: Circle, attempt: int) -> str:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.identity_links import (
@@ -206,6 +206,7 @@ _EVENTS: Final = st.lists(
 
 
 class TestAnyEvents:
+    @settings(deadline=None)
     @given(_EVENTS, st.randoms(use_true_random=False))
     def test_end_in_the_same_people_in_any_order_and_however_often(
         self, events: list[Observation], random: Random
@@ -215,6 +216,7 @@ class TestAnyEvents:
         once, other = learned(*events), learned(*again)
         assert encode(once) == encode(other)
 
+    @settings(deadline=None)
     @given(_EVENTS)
     def test_never_join_two_who_have_no_identifier_in_common(self, events: list[Observation]) -> None:
         for person in people(learned(*events)):
@@ -225,6 +227,7 @@ class TestAnyEvents:
                 apart = [keys for keys in apart if keys not in common]
             assert [] == apart
 
+    @settings(deadline=None)
     @given(_EVENTS, st.sampled_from(_KEYS))
     def test_leave_no_trace_of_the_forgotten(self, events: list[Observation], key: Key) -> None:
         circle = learned(*events)
@@ -233,6 +236,7 @@ class TestAnyEvents:
         kept = [encode(part).decode() for part in parts(circle)]
         assert [] == [one for one in gone for text in kept if f'"{one}"' in text]
 
+    @settings(deadline=None)
     @given(_EVENTS)
     def test_are_read_again_as_they_were_written(self, events: list[Observation]) -> None:
         circle = learned(*events)
