@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-emulators check check-terraform terraform bench soak fuzz regions readme gtm clean
+.PHONY: run test test-emulators check check-terraform terraform bench identity-month soak fuzz regions readme gtm clean
 
 run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks and ends
 	$(BIN)/python -m tests.local.run $(if $(ONCE),--once)
@@ -32,6 +32,8 @@ bench: $(STAMP)
 
 soak: $(STAMP) ## segments at full size: some minutes
 	$(BIN)/python -m pytest -m soak -s
+identity-month: $(STAMP) ## a made-up month through the identity graph; its people with ARGS="--seed 8 --people 1000"
+	$(BIN)/python -m tests.simulate_identity $(ARGS)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest -m fuzz

@@ -52,6 +52,22 @@ _DAY: Final = 86_400
 _ATTEMPTS: Final = 6
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """
+    What was read for an event.
+
+    Args:
+        circle: Of all that was read; what the event shows is added to it.
+        known: The keys of the circle as they were read.
+    """
+
+    keys: tuple[Key, ...] = field(repr=False)
+    stored: list[Stored] = field(repr=False)
+    circle: Circle = field(repr=False)
+    known: frozenset[Key] = field(repr=False)
+
+
 @dataclass(slots=True, kw_only=True)
 class IdentityGraph:
     """
@@ -77,18 +93,17 @@ class IdentityGraph:
         secret, keys = self._keys(identifiers)
         if not keys:
             return Identity(source=SOURCE, outcome="miss")
-        stored = self._find(keys, deadline)
-        circle = self._together(stored)
-        is_known = bool(person_of(circle, keys))
+        read = self._read(keys, deadline)
+        circle = read.circle
         observe(circle, Observation(keys=keys, time=identifiers.time), self.settings.limits)
         person = person_of(circle, keys)
         return Identity(
             source=SOURCE,
-            outcome="hit" if is_known and person else "miss",
+            outcome="miss" if read.known.isdisjoint(person) else "hit",
             person_id=person_id(secret, naming_key(circle, person)) if person else "",
             fields=known_facts(circle, person),
             clicks=known_clicks(circle, person),
-            read=stored,
+            read=read,
         )
 
     def learn(
@@ -107,24 +122,23 @@ class IdentityGraph:
             identity: What was said of the event, with what was read for it.
             facts: Hashes by Meta's key.
         """
-        _, keys = self._keys(identifiers)
+        read = identity.read if isinstance(identity.read, _Read) else None
+        keys = read.keys if read else self._keys(identifiers)[1]
         if not keys:
             return
         seen = Observation(keys=keys, time=identifiers.time, facts=facts, fbc=fbc)
-        read = identity.read if isinstance(identity.read, list) else None
+        now = read or self._read(keys, deadline)
         for attempt in range(_ATTEMPTS):
-            stored: list[Stored] = read if read is not None else self._find(keys, deadline)
-            read = None
-            circle = self._together(stored)
-            known = set(circle)
-            if not observe(circle, seen, self.settings.limits):
+            if attempt:
+                now = self._read(keys, deadline)
+            if not observe(now.circle, seen, self.settings.limits):
                 logger.warning("identity: a person with more than %s identifiers; the event is not learned", MAX_KEYS)
                 return
             try:
-                self._replace(stored, circle, deadline, attempt)
+                self._replace(now.stored, now.circle, deadline, attempt)
             except ConflictError:
                 continue
-            if known.issuperset(keys):
+            if now.known.issuperset(keys):
                 return
             # Somebody else may have seen the same identifier for the first time at once: whoever reads last sees both.
         raise _busy()
@@ -157,6 +171,11 @@ class IdentityGraph:
         if secret not in self._shared:
             self._shared = {secret: shared_keys(self.settings.shared_values, secret, self.readings)}
         return secret, keys_of(identifiers, secret, self._shared[secret])
+
+    def _read(self, keys: tuple[Key, ...], deadline: float) -> _Read:
+        stored = self._find(keys, deadline)
+        circle = self._together(stored)
+        return _Read(keys, stored, circle, frozenset(circle))
 
     def _together(self, stored: Iterable[Stored]) -> Circle:
         return together(

@@ -53,7 +53,7 @@ class Observation:
     What one event shows of one person, under consent.
 
     Args:
-        keys: Its identifiers.
+        keys: Its identifiers, those of devices first; at least one.
         time: Of the event, in Unix seconds.
         facts: Hashes of what else it says, by Meta's key.
         fbc: The click that it came by; `""` for none.
@@ -170,16 +170,21 @@ def together(circles: Iterable[Circle], limits: Limits, *, now: float, keep_days
     """Return *circles* as one, without what has expired."""
     day = int(now) // _DAY - keep_days
     whole: Circle = {}
-    for circle in circles:
+    several = list(circles)
+    for circle in several:
         for key, node in circle.items():
             if node.last_seen < day:
                 continue
-            node.forget_before(day)
+            # What is known of an identifier is no older than itself.
+            if node.first_seen // _DAY < day:
+                node.forget_before(day)
             if key in whole:
                 whole[key].add(node)
             else:
                 whole[key] = node
-    _settle(whole, whole, limits)
+    if len(several) > 1:
+        _settle(whole, list(whole), limits)
+        _drop_loose_ends(whole)
     return whole
 
 
@@ -193,31 +198,36 @@ def observe(circle: Circle, seen: Observation, limits: Limits) -> bool:
     if len(circle) + len([key for key in seen.keys if key not in circle]) > MAX_KEYS:
         return False
     for key in seen.keys:
-        node = circle.setdefault(key, Node(seen.time, day))
-        node.first_seen = min(node.first_seen, seen.time)
-        node.last_seen = max(node.last_seen, day)
-    for key in seen.keys:
+        node = circle.get(key)
+        if node is None:
+            circle[key] = Node(seen.time, day)
+        else:
+            node.first_seen = min(node.first_seen, seen.time)
+            node.last_seen = max(node.last_seen, day)
+    met = [key for key in seen.keys if not circle[key].is_shared and _link(circle, key, seen.keys, day)]
+    facts = {name: (value, seen.time) for name, value in seen.facts.items()}
+    for key in _holders(seen.keys) if facts else ():
         if not circle[key].is_shared:
-            _link(circle, key, seen.keys, day)
-    for key in _holders(seen.keys):
-        if not circle[key].is_shared:
-            circle[key].learn({name: (value, seen.time) for name, value in seen.facts.items()})
-    devices = [key for key in seen.keys if kind_of(key) in DEVICES] or seen.keys
-    if seen.fbc and devices and not circle[devices[0]].is_shared:
-        circle[devices[0]].click({seen.time: seen.fbc})
-    _settle(circle, seen.keys, limits)
+            circle[key].learn(facts)
+    # Keys of devices come first.
+    if seen.fbc and not circle[seen.keys[0]].is_shared:
+        circle[seen.keys[0]].click({seen.time: seen.fbc})
+    _settle(circle, met, limits)
     return True
 
 
-def _link(circle: Circle, key: Key, others: Iterable[Key], day: int) -> None:
+def _link(circle: Circle, key: Key, others: Iterable[Key], day: int) -> bool:
+    """Note what *key* was seen with; return whether any of it is new to it."""
     node = circle[key]
+    before = len(node.links) + len(node.cut)
     for other in others:
         if other == key:
             continue
         if circle[other].is_shared:
             _keep_latest(node.cut, {_mark(key, other): day})
-        else:
-            _keep_latest(node.links, {other: day})
+        elif node.links.get(other, -1) < day:
+            node.links[other] = day
+    return len(node.links) + len(node.cut) > before
 
 
 def _holders(keys: tuple[Key, ...]) -> tuple[Key, ...]:
@@ -234,8 +244,6 @@ def _settle(circle: Circle, changed: Iterable[Key], limits: Limits) -> None:
             if day is not None:
                 _keep_latest(circle[other].cut, {_mark(other, key): day})
         circle[key].share()
-    if changed is circle:
-        _drop_loose_ends(circle)
 
 
 def _drop_loose_ends(circle: Circle) -> None:
