@@ -253,6 +253,7 @@ def _resolver(
         clock=clock,
         breaker=Breaker(clock),
         readings=readings(config.connections.values(), now=clock.now()),
+        waits=where is not None,
     )
 
 

@@ -7,17 +7,17 @@ Whom an event is about, as far as it says itself, and what is added where somebo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from typing import Final, Literal
 
 from lib.cells import as_text
 from lib.click_ids import BrowserId
-from lib.common_event import CommonEvent, Paths
+from lib.common_event import CommonEvent, Finding, Paths
 from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, sha256_hex
-from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID, IDENTIFIERS, Identifier
-from lib.identity_links import DEVICES, RANK, Key, kind_of
+from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID, IDENTIFIERS
+from lib.identity_links import DEVICES, PERSONAL, RANK, Key, kind_of
 from lib.identity_settings import Enrichment
 from lib.normalization import Context, Settings, UnusableValueError, clean
 from lib.regions import country_code
@@ -40,7 +40,7 @@ _SHARED_MAILBOXES: Final = frozenset(
 #: What stands where there is no id: `0`, `00000000-0000-…`, `anonymous`.
 _ZEROS = re.compile(r"[^0-9A-Za-z]*0(?:0|[^0-9A-Za-z])*")
 #: What forms are filled with that insist on a phone: `1111111`, with the country before it or without.
-_ONE_DIGIT = re.compile(r"[0-9]{0,5}?([0-9])\1{5,}")
+_ONE_DIGIT = re.compile(r"[0-9]{0,5}?([0-9])\1{3,}")
 _NO_IDS: Final = frozenset({"anonymous", "guest", "unknown", "test", "false", "true", "-", "deleted", "optout"})
 
 
@@ -52,7 +52,7 @@ class Identifiers:
     Args:
         devices: Kind -> what names a browser, a device or an installation, as it came; in the order of `DEVICES`.
         persons: `external_id`, `em` and `ph` -> their hashes.
-        email, phone: Their normal form in clear text, for a service that may have it; `""` where they came hashed.
+        clear: The normal forms of `em` and `ph` in clear text, for a service that may have it; none that came hashed.
         fbc: The click that the event came by.
         event_name: As it came.
         time: Of the event, in Unix seconds.
@@ -60,8 +60,7 @@ class Identifiers:
 
     devices: Mapping[str, str] = field(default_factory=dict, repr=False)
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
-    email: str = field(default="", repr=False)
-    phone: str = field(default="", repr=False)
+    clear: Mapping[str, str] = field(default_factory=dict, repr=False)
     fbc: str = field(default="", repr=False)
     event_name: str = field(default="", repr=False)
     time: int = 0
@@ -95,7 +94,6 @@ class Identity:
     read: object = field(default=None, repr=False, compare=False)
 
 
-_ROWS: Final = {row.user_data: row for row in IDENTIFIERS if row.user_data in {"em", "ph", "external_id"}}
 #: Where an event holds what names a browser, a device or an installation of an app.
 DEVICE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "client_id": ("client_id", "x-ga-mp2-data[client_id]", "x-ga-js_client_id"),
@@ -104,7 +102,7 @@ DEVICE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _FOUND_AT: Final = Paths(
     {**DEVICE_PATHS, "event_name": ("event_name",)}
-    | {row.user_data: row.event for row in IDENTIFIERS if row.user_data in {*_ROWS, "country", "fbc"}}
+    | {row.user_data: row.event for row in IDENTIFIERS if row.user_data in {*PERSONAL, "country", "fbc"}}
 )
 
 
@@ -117,6 +115,7 @@ def identifiers_of(
     time: int = 0,
     anonymous_id: str = "",
     anonymous_path: str | None = None,
+    with_event: bool = True,
 ) -> Identifiers:
     """
     Return what *event* says of whom it is about; what cannot be used is left out, and told of where events are built.
@@ -127,36 +126,62 @@ def identifiers_of(
         time: Of the event, in Unix seconds.
         anonymous_id: Such an id that the caller states.
         anonymous_path: Where the event may hold one.
+        with_event: Whether the event's name and click are wanted too.
     """
-    found = _FOUND_AT.find(event)
-    texts = {name: _texts(overrides.get(name)) or _texts(found.get(name, ())) for name in (*_ROWS, "country")}
-    context = Context(settings, next((code for text in texts["country"] if (code := country_code(text))), None))
-    if anonymous_path and not clean(anonymous_id):
+    stated = _Stated(_FOUND_AT.find(event), overrides, cookies)
+    if anonymous_path and not anonymous_id:
         anonymous_id = as_text(event.get(anonymous_path)) or ""
-    devices = {"anonymous_id": clean(anonymous_id)}
+    devices = {}
+    if anonymous_id and (text := clean(anonymous_id)) and not _is_filler(text):
+        devices["anonymous_id"] = text
     for kind in DEVICES[1:]:
-        cookie = cookies.get(f"_{kind}", "")
-        devices[kind] = next(iter(_texts(overrides.get(kind)) or _texts(cookie) or _texts(found.get(kind, ()))), "")
-    emails, phones = (list(_normal_forms(texts[key], _ROWS[key], context)) for key in ("em", "ph"))
-    persons = {
-        "external_id": tuple(
-            digest for _, digest in _normal_forms(texts["external_id"], _ROWS["external_id"], context)
-        ),
-        "em": tuple(digest for normal, digest in emails if normal.partition("@")[0] not in _SHARED_MAILBOXES),
-        "ph": tuple(digest for normal, digest in phones if not _ONE_DIGIT.fullmatch(normal)),
-    }
-    fbc = next(
-        iter(_texts(overrides.get("fbc")) or _texts(cookies.get("_fbc", "")) or _texts(found.get("fbc", ()))), ""
-    )
+        if kind in stated and (text := stated.first(kind)) and not _is_filler(text):
+            devices[kind] = text
+    context = Context(settings)
+    forms = {}
+    for kind in PERSONAL:
+        if kind in stated and (texts := stated.texts(kind)):
+            if kind == "ph":
+                context.country = stated.country()
+            if normal := _normal_forms(texts, kind, context):
+                forms[kind] = normal
     return Identifiers(
-        devices={kind: text for kind, text in devices.items() if text and not _is_filler(text)},
-        persons={kind: digests for kind, digests in persons.items() if digests},
-        email=next((normal for normal, digest in emails if normal and digest in persons["em"]), ""),
-        phone=next((normal for normal, digest in phones if normal and digest in persons["ph"]), ""),
+        devices=devices,
+        persons={kind: tuple([digest for _, digest in normal]) for kind, normal in forms.items()},
+        clear={kind: forms[kind][0][0] for kind in ("em", "ph") if kind in forms and forms[kind][0][0]},
+        fbc=stated.first("fbc") if with_event else "",
+        event_name=stated.first("event_name") if with_event else "",
         time=time,
-        fbc=fbc,
-        event_name=next(iter(_texts(found.get("event_name", ()))), ""),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What an event states of one thing, wherever: in overrides, else in cookies, else in itself."""
+
+    found: Mapping[str, Sequence[Finding]]
+    overrides: Mapping[str, object]
+    cookies: Mapping[str, str]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.found or name in self.overrides or bool(self.cookies)
+
+    def texts(self, name: str) -> Sequence[str]:
+        """Return up to three texts that say something."""
+        if name in self.overrides and (texts := _texts((self.overrides[name],))):
+            return texts
+        if self.cookies and (cookie := f"_{name}") in self.cookies and (texts := _texts((self.cookies[cookie],))):
+            return texts
+        return _texts([value for _, _, value in self.found[name]]) if name in self.found else ()
+
+    def first(self, name: str) -> str:
+        """Return the first of them, `""` if there is none."""
+        texts = self.texts(name)
+        return texts[0] if texts else ""
+
+    def country(self) -> str | None:
+        """Return the country in alpha-2."""
+        return next((code for text in self.texts("country") if (code := country_code(text))), None)
 
 
 def in_user_data(person: Mapping[str, Sequence[object]]) -> dict[str, object]:
@@ -168,42 +193,53 @@ def in_user_data(person: Mapping[str, Sequence[object]]) -> dict[str, object]:
     }
 
 
-def _texts(values: object) -> list[str]:
-    """Return the texts of findings, or of a value that the caller states; at most three that say something."""
-    texts: list[str] = []
-    for one in values if isinstance(values, list | tuple) else (values,):
-        value = one[2] if isinstance(one, tuple) else one
+def _texts(values: Sequence[object]) -> Sequence[str]:
+    """Return the texts of *values*, of which each may be a list; at most three that say something."""
+    if len(values) == 1 and type(values[0]) is str:
+        text = clean(values[0])
+        return (text,) if text and len(text) <= _LONGEST else ()
+    texts: dict[str, None] = {}
+    for value in values:
         for part in value if isinstance(value, list) else (value,):
-            text = clean(as_text(part) or "") if part is not None else ""
-            if text and len(text) <= _LONGEST and text not in texts:
-                texts.append(text)
-    return texts[:_MOST]
+            text = clean(as_text(part) or "")
+            if text and len(text) <= _LONGEST:
+                texts[text] = None
+    return tuple(texts)[:_MOST]
 
 
-def _normal_forms(texts: Sequence[str], identifier: Identifier, context: Context) -> Iterable[tuple[str, str]]:
-    """Yield the normal form of each text, `""` where it came hashed, and its hash."""
+def _normal_forms(texts: Sequence[str], kind: str, context: Context) -> list[tuple[str, str]]:
+    """Return the normal form of each text, `""` where it came hashed, and its hash; without what names several."""
+    forms: dict[str, str] = {}
     for text in texts:
         digest = as_sha256_hex(text) if len(text) in DIGEST_LENGTHS else None
         if digest is not None:
             if digest[0] != HASH_OF_NOTHING:
-                yield "", digest[0]
+                forms.setdefault(digest[0], "")
             continue
         try:
-            normal = identifier.rule(text, context)
+            normal = _RULES[kind](text, context)
         except UnusableValueError:
             continue
-        if normal and not (identifier.user_data == "external_id" and _is_filler(normal)):
-            yield normal, sha256_hex(normal)
+        if normal and not _NAMES_SEVERAL[kind](normal):
+            forms[sha256_hex(normal)] = normal
+    return [(normal, digest) for digest, normal in forms.items()]
 
 
 def digest_of(kind: str, text: object, settings: Settings) -> str:
     """Return the hash of an e-mail (`em`), phone or id that somebody else states; `""` if it is none."""
-    texts = _texts(text)[:1]
-    return next((digest for _, digest in _normal_forms(texts, _ROWS[kind], Context(settings))), "")
+    return next((digest for _, digest in _normal_forms(_texts((text,)), kind, Context(settings))), "")
 
 
 def _is_filler(text: str) -> bool:
     return _ZEROS.fullmatch(text) is not None or text.casefold() in _NO_IDS
+
+
+_RULES: Final = {row.user_data: row.rule for row in IDENTIFIERS if row.user_data in PERSONAL}
+_NAMES_SEVERAL: Final[Mapping[str, Callable[[str], object]]] = {
+    "external_id": _is_filler,
+    "em": lambda address: address.partition("@")[0] in _SHARED_MAILBOXES,
+    "ph": _ONE_DIGIT.fullmatch,
+}
 
 
 def keys_of(identifiers: Identifiers, secret: bytes, shared: Collection[Key] = ()) -> tuple[Key, ...]:
@@ -229,8 +265,8 @@ def shared_keys(values: Iterable[str], secret: bytes, countries: Iterable[Settin
     for text in filter(None, texts):
         keys |= {f"{kind}:{_keyed(secret, f'{kind}:{text}')}" for kind in DEVICES}
         for settings in countries:
-            for kind, row in _ROWS.items():
-                keys |= {f"{kind}:{digest}" for _, digest in _normal_forms([text], row, Context(settings))}
+            for kind in PERSONAL:
+                keys |= {f"{kind}:{digest}" for _, digest in _normal_forms([text], kind, Context(settings))}
     return frozenset(keys)
 
 
@@ -265,7 +301,7 @@ def additions(
         time: Of the event, in Unix seconds; a click must lie within the look-back window before it.
     """
     added: dict[str, object] = {
-        key: [identity.fields[key]] for key in wanted.fields if key in identity.fields and key not in user_data
+        key: [value] for key, value in identity.fields.items() if key not in user_data and key in wanted.fields
     }
     if wanted.external_id and "external_id" not in user_data and identity.person_id:
         if hash_external_id:

@@ -85,6 +85,7 @@ class IdentityGraph:
     readings: Sequence[Settings] = ()
     source: str = SOURCE
     forgets: bool = True
+    waits: bool = True
     _shared: dict[bytes, frozenset[Key]] = field(default_factory=dict, repr=False)
 
     def resolve(self, identifiers: Identifiers, *, reading: Settings, deadline: float) -> Identity:

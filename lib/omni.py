@@ -43,6 +43,7 @@ class OmniIdentity:
     cache_key: bytes = field(repr=False)
     source: str = SOURCE
     forgets: bool = False
+    waits: bool = True
     _answers: OrderedDict[bytes, tuple[float, Identity]] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 

@@ -56,8 +56,8 @@ _TOLD: Final[Mapping[str, Callable[[Identifiers], str]]] = {
     "anonymous_id": lambda one: one.devices.get("anonymous_id") or one.devices.get("client_id", ""),
     "hashed_email": _digest("em"),
     "hashed_phone": _digest("ph"),
-    "email": lambda one: one.email,
-    "phone": lambda one: one.phone,
+    "email": lambda one: one.clear.get("em", ""),
+    "phone": lambda one: one.clear.get("ph", ""),
     "fbclid": lambda one: one.fbc,
     "event_name": lambda one: one.event_name,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -162,10 +162,16 @@ class InTime:
     def __call__(self, calls: Sequence[Callable[[], _T]], seconds: float) -> list[_T | None]:
         """Return what *calls* return, in their order; None for one that is late."""
         futures = [self._pool.submit(copy_context().run, call) for call in calls]
-        done, late = wait(futures, timeout=max(seconds, 0.0))
-        for future in late:
-            future.cancel()
-        return [future.result() if future in done else None for future in futures]
+        until = time.monotonic() + seconds
+        return [_result(future, until - time.monotonic()) for future in futures]
+
+
+def _result(future: Future[_T], seconds: float) -> _T | None:
+    done, _ = wait((future,), max(seconds, 0.0)) if not future.done() else ((future,), ())
+    if done:
+        return future.result()
+    future.cancel()
+    return None
 
 
 @dataclass(frozen=True, slots=True)

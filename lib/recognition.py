@@ -51,10 +51,12 @@ class Resolver(Protocol):
     Args:
         source: Its name in answers and in the log.
         forgets: Whether `forget` reaches all that it knows.
+        waits: Whether it may have to wait for somebody else, so that it is not waited for beyond its time.
     """
 
     source: str
     forgets: bool
+    waits: bool
 
     def resolve(self, identifiers: Identifiers, *, reading: Settings, deadline: float) -> Identity:
         """
@@ -122,6 +124,7 @@ class Recognizer:
             time=time,
             anonymous_id=anonymous_id,
             anonymous_path=self.settings.anonymous_id,
+            with_event=self.settings.omni is not None,
         )
 
     def of_request(self, origin: Origin) -> Recognition:
@@ -131,14 +134,18 @@ class Recognizer:
 
 @dataclass(slots=True)
 class _Recognised:
-    """A person of one event; *before* and *after* are the keys of user_data, without and with what was added."""
+    """
+    A person of one event.
+
+    Args:
+        stated: The event's own user_data, or audience keys; nothing before it is built.
+        added: What identity adds to it.
+    """
 
     identifiers: Identifiers
     identity: Identity
-    before: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    fbc: str = field(default="", repr=False)
+    stated: Mapping[str, object] = field(default_factory=dict, repr=False)
+    added: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,13 +169,8 @@ class Recognition:
         clock = self.recognizer.clock
         began = clock.monotonic()
         deadline = began + self._time_s()
-        steps = [partial(self._resolve, one, reading, deadline) for one in people.values()]
-        identities = self.recognizer.in_time(steps, deadline - clock.monotonic())
-        for (row, identifiers), identity in zip(people.items(), identities, strict=True):
-            if identity is None:
-                self._tell(IdentityUnreachableError("who somebody is was not known in time"))
-            known = identity or Identity(source=self._source, outcome="failed")
-            self._people[row] = _Recognised(identifiers, self._with_own_id(identifiers, known))
+        for (row, who), identity in zip(people.items(), self._resolved(people, reading, deadline), strict=True):
+            self._people[row] = _Recognised(who, self._with_own_id(who, identity))
         self.took_ms += 1000 * (clock.monotonic() - began)
 
     def add_to(self, row: int, user_data: Mapping[str, object], *, hash_external_id: bool) -> dict[str, object]:
@@ -183,23 +185,18 @@ class Recognition:
             hash_external_id=hash_external_id,
             time=person.identifiers.time,
         )
-        person.before = frozenset(user_data)
-        person.after = person.before | added.keys()
-        person.facts = facts_of(user_data)
-        fbc = user_data.get("fbc")
-        person.fbc = fbc if isinstance(fbc, str) and self.recognizer.settings.enrich.fbc != "none" else ""
-        whole = {**user_data, **added}
-        check_user_data(whole, hash_external_id=hash_external_id)
-        return whole
+        check_user_data(added, hash_external_id=hash_external_id)
+        person.stated, person.added = user_data, added
+        return {**user_data, **added}
 
     def add_to_person(self, row: int, person: Mapping[str, Sequence[object]]) -> dict[str, Sequence[object]]:
         """Return *person*, which is audience key -> values, with what is known of it under the keys that it lacks."""
         if row not in self._people:
             return dict(person)
         recognised = self._people[row]
-        whole = {**person, **for_audience(recognised.identity, person, self.recognizer.settings.enrich)}
-        recognised.before, recognised.after = frozenset(person), frozenset(whole)
-        return whole
+        added = for_audience(recognised.identity, person, self.recognizer.settings.enrich)
+        recognised.stated, recognised.added = person, added
+        return {**person, **added}
 
     def left(self, rows: Iterable[int]) -> None:
         """Note which events leave."""
@@ -238,10 +235,10 @@ class Recognition:
         return {
             "identity_source": ", ".join(sources) or None,
             "identity_outcome": ", ".join(outcomes),
-            "identity_fields_added": sum(len(one.after) - len(one.before) for one in people),
+            "identity_fields_added": sum(len(one.added) for one in people),
             "identity_ms": self.took_ms if request.batch == 1 else None,
-            "match_keys_before": _counted(one.before for one in people),
-            "match_keys_after": _counted(one.after for one in people),
+            "match_keys_before": _counted(one.stated for one in people),
+            "match_keys_after": _counted({**one.stated, **one.added} for one in people),
         }
 
     @property
@@ -255,6 +252,17 @@ class Recognition:
             return most
         return min(most, max(self.origin.deadline - self.recognizer.clock.monotonic(), 0.0))
 
+    def _resolved(self, people: Mapping[int, Identifiers], reading: Settings, deadline: float) -> Iterable[Identity]:
+        resolver = self.recognizer.resolver
+        if resolver is None or not resolver.waits:
+            # There is nothing that could be late.
+            return [self._resolve(one, reading, deadline) for one in people.values()]
+        steps = [partial(self._resolve, one, reading, deadline) for one in people.values()]
+        found = self.recognizer.in_time(steps, deadline - self.recognizer.clock.monotonic())
+        if None in found:
+            self._tell(IdentityUnreachableError("who somebody is was not known in time"))
+        return [identity or Identity(source=self._source, outcome="failed") for identity in found]
+
     def _resolve(self, identifiers: Identifiers, reading: Settings, deadline: float) -> Identity:
         resolver = self.recognizer.resolver
         if resolver is None or not identifiers:
@@ -266,12 +274,24 @@ class Recognition:
     def _learn_all(self, people: Sequence[_Recognised], deadline: float) -> bool:
         resolver = self.recognizer.resolver
         steps = [
-            partial(resolver.learn, one.identifiers, one.identity, facts=one.facts, fbc=one.fbc, deadline=deadline)
+            partial(
+                resolver.learn,
+                one.identifiers,
+                one.identity,
+                facts=facts_of(one.stated),
+                fbc=self._click(one.stated),
+                deadline=deadline,
+            )
             for one in people
             if resolver is not None
         ]
         kept = [self._attempt(step) for step in steps]
         return all(kept)
+
+    def _click(self, user_data: Mapping[str, object]) -> str:
+        """Return the click that is learned: none where none is ever added."""
+        fbc = user_data.get("fbc")
+        return fbc if isinstance(fbc, str) and self.recognizer.settings.enrich.fbc != "none" else ""
 
     def _attempt(self, step: Callable[[], object]) -> bool:
         """Return whether *step* succeeds; whatever it raises, the event goes on."""
@@ -318,7 +338,7 @@ def _anybody(identifiers: Identifiers) -> object:
     return next(iter([*identifiers.devices.items(), *identifiers.persons.items()]))
 
 
-def _counted(keys: Iterable[frozenset[str]]) -> str:
+def _counted(keys: Iterable[Iterable[str]]) -> str:
     """Return how many events had each key, as JSON."""
     counts = Counter(key for of_event in keys for key in of_event)
     return orjson.dumps(dict(counts), option=orjson.OPT_SORT_KEYS).decode()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from tests.bench.__main__ import event_lines, speed_lines
+import pytest
+
+from tests.bench.__main__ import event_lines, identity_lines, speed_lines
 from tests.bench.people import FIELDS, people
 
 
@@ -27,3 +29,11 @@ def test_an_event_is_measured_beside_the_same_one_of_the_library() -> None:
     lines = event_lines(5, rounds=1)
     assert [None, 6.0, 6.0, 2.5, 2.5] == [line.target for line in lines]
     assert all(line.ratio is not None and line.ratio > 0 for line in lines[1:])
+
+
+def test_what_identity_adds_is_measured_beside_the_building_of_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the Cloud CLI there is no emulator to be started for it.
+    monkeypatch.setenv("PATH", "")
+    lines = identity_lines(10, rounds=1)
+    assert [0.3] == [line.target for line in lines if line.target is not None]
+    assert {"building"} == {line.against for line in lines if line.ratio is not None}

@@ -15,6 +15,7 @@ from lib.errors import IdentityUnreachableError
 from lib.firestore_store import FirestoreStore
 from lib.identity_settings import FirestoreSettings
 from lib.identity_store import ConflictError, MemoryStore, Store, Stored, Write
+from tests.local.firestore import client_of
 
 NOW: Final = 1_800_000_000
 TIMEOUT_S: Final = 5.0
@@ -30,14 +31,7 @@ def firestore_client(project: str) -> Any:
     if address == "absent":
         pytest.skip("This emulator cannot be had here.")
     assert address, "RELAY_TEST_FIRESTORE_EMULATOR is not set; `make test-emulators` runs the emulators and sets it"
-    os.environ["FIRESTORE_EMULATOR_HOST"] = address
-    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - as in bootstrap, for those who need it
-    from google.cloud import firestore  # noqa: PLC0415 - as above
-
-    try:
-        return firestore.Client(project=project, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
-    finally:
-        del os.environ["FIRESTORE_EMULATOR_HOST"]
+    return client_of(address, project)
 
 
 @pytest.fixture(params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import pytest
 
 from lib.console_log import trace_id
-from lib.ports import Chance, Clock, Reply, SideBySide
+from lib.ports import Chance, Clock, InTime, Reply, SideBySide
 
 #: A server imports its application, and forks.
 _FORK: Final = """
@@ -89,3 +90,20 @@ def test_calls_side_by_side_keep_the_trace_of_their_request() -> None:
         assert ["t-1", "t-1", "t-1"] == SideBySide(4)([trace_id.get] * 3)
     finally:
         trace_id.reset(token)
+
+
+class TestInTime:
+    def test_gives_what_calls_return_in_their_order(self) -> None:
+        calls = [partial(pow, number, 2) for number in range(20)]
+        assert InTime(4)(calls, 20) == [number * number for number in range(20)]
+
+    def test_leaves_behind_what_is_late_and_does_not_begin_what_found_no_thread(self) -> None:
+        late, other = threading.Event(), threading.Event()
+        calls: list[Callable[[], object]] = [partial(late.wait, 20), other.set]
+        assert InTime(1)(calls, 0.05) == [None, None]
+        late.set()
+        assert not other.is_set()
+
+    def test_an_error_is_raised(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            InTime(1)([lambda: 1 // 0], 20)

@@ -11,6 +11,7 @@ from typing import Final
 
 from lib.hashing import as_sha256_hex
 from tests.bench.events import event_steps
+from tests.bench.identity import RESOLVERS, firestore_milliseconds, identity_steps
 from tests.bench.people import FEW_FIELDS, FIELDS, Row, people
 from tests.bench.processes import import_rounds, memory
 from tests.bench.rounds import Round, measure, median_of, ratio_of
@@ -79,6 +80,22 @@ def event_lines(count: int, rounds: int) -> list[Line]:
     ]
 
 
+def identity_lines(count: int, rounds: int) -> list[Line]:
+    """Return what recognising its person adds to an event."""
+    measured = measure(identity_steps(count), rounds)
+    lines = [_line(measured, "building", "an event of a shop, without identity", each=count)]
+    for name in RESOLVERS:
+        target = 0.3 if name == "at once" else None
+        lines.append(_line(measured, name, "what identity adds", "building", target=target, each=count))
+    waited = firestore_milliseconds(max(count // 10, 10))
+    if waited is None:
+        return [*lines, Line(what="Google's Firestore emulator is not installed here", median="")]
+    return lines + [
+        Line(what=f"Firestore emulator, waited for: {what}", median=f"{milliseconds:.1f} ms")
+        for what, milliseconds in waited.items()
+    ]
+
+
 def throughput_lines(rounds: int, requests: int) -> list[Line]:
     """Return how many requests a second go through functions-framework."""
     measured = throughput_rounds(rounds, requests)
@@ -124,6 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     batch = list(islice(rows, chosen.rows))
     print(table(f"Speed, {chosen.rows:,} rows in one batch", speed_lines(batch, chosen.rounds)))
     print(table("One event with ten hashed and five plain keys", event_lines(chosen.rows // 5, chosen.rounds)))
+    print(table("Recognising the person of an event", identity_lines(chosen.rows // 20, chosen.rounds)))
     print(
         table(
             "Requests of one event each, through functions-framework", throughput_lines(chosen.rounds, chosen.rows // 5)
