@@ -32,6 +32,7 @@ bench: $(STAMP)
 
 soak: $(STAMP) ## segments at full size: some minutes
 	$(BIN)/python -m pytest -m soak -s
+
 identity-month: $(STAMP) ## a made-up month through the identity graph; its people with ARGS="--seed 8 --people 1000"
 	$(BIN)/python -m tests.simulate_identity $(ARGS)
 

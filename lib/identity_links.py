@@ -17,6 +17,7 @@ reading of it is enough to decide. It is the unit that is stored.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -183,8 +184,8 @@ def together(circles: Iterable[Circle], limits: Limits, *, now: float, keep_days
             else:
                 whole[key] = node
     if len(several) > 1:
-        _settle(whole, list(whole), limits)
         _drop_loose_ends(whole)
+        _settle(whole, list(whole), limits)
     return whole
 
 
@@ -256,12 +257,16 @@ def _drop_loose_ends(circle: Circle) -> None:
 
 
 def _has_too_many(key: Key, node: Node, limits: Limits) -> bool:
-    counts: dict[str, int] = {}
-    for other in (*node.links, *node.cut):
-        kind = kind_of(other)
-        counts[kind] = counts.get(kind, 0) + 1
-    own = kind_of(key)
-    return any(count > _most(own, kind, limits) for kind, count in counts.items())
+    counts = Counter(map(kind_of, (*node.links, *node.cut)))
+    if not _exceed(key, counts, limits):
+        return False
+    # Of two readings one may know already that a neighbour is shared, which is still one neighbour.
+    known = {_mark(key, other) for other in node.links} & node.cut.keys()
+    return _exceed(key, counts - Counter(map(kind_of, known)), limits)
+
+
+def _exceed(key: Key, counts: Mapping[str, int], limits: Limits) -> bool:
+    return any(count > _most(kind_of(key), kind, limits) for kind, count in counts.items())
 
 
 def _most(kind: str, other: str, limits: Limits) -> int:

@@ -117,6 +117,13 @@ class TestPeople:
         assert not circle["em:test"].links
         assert {group(f"client_id:{number}", f"external_id:{number}") for number in range(7)} == set(people(circle))
 
+    def test_of_two_readings_one_may_know_already_that_a_neighbour_is_shared(self) -> None:
+        earlier = learned(seen("client_id:1", "ph:h"))
+        later = learned(seen("client_id:1", "ph:h"), seen("ph:h", "em:a"), seen("ph:h", "em:b"))
+        both = together([earlier, later], LIMITS, now=NOW, keep_days=90)
+        assert both["ph:h"].is_shared
+        assert not both["client_id:1"].is_shared
+
     def test_no_circle_grows_without_end(self) -> None:
         circle: Circle = {}
         for number in range(MAX_KEYS // 2):
