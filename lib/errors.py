@@ -20,7 +20,7 @@ RelayError
   QueueError                     503  Pub/Sub did not take a message
   IdentityError                  503  nobody says who somebody is; events go without, an erasure is repeated
     IdentityUnreachableError     503  ... for want of an answer in time
-    IdentityRefusedError         503  ... until a person renews the token or mends the request
+    IdentityRefusedError         502  ... until a person renews the token or mends the request
     IdentityAnswerError          503  ... since the answer says nothing that can be used
 
 A message names fields of the contract, never a value from a request: it may be read in a log or by the caller.
@@ -181,6 +181,7 @@ class IdentityUnreachableError(IdentityError):
 class IdentityRefusedError(IdentityError):
     """The service does not take the token or the request."""
 
+    status = HTTPStatus.BAD_GATEWAY
     retry = Retry.ONCE_A_PERSON_ACTS
 
 
