@@ -16,7 +16,7 @@ import orjson
 
 from lib.consent import SIGNALS, Absent
 from lib.errors import ConfigurationError
-from lib.identifiers import AUDIENCE_KEYS, CDP_MAPPING, LOOKALIKE_VALUE, NOT_IDENTIFYING
+from lib.identifiers import AUDIENCE_KEYS, CDP_MAPPING, NOT_IDENTIFYING
 from lib.identity_settings import (
     CLICKS,
     DEFAULT_SENT,
@@ -533,7 +533,7 @@ def _change(part: _Object) -> Literal["sync", "mirror", "replace"] | None:
     return None
 
 
-_MAPPED: Final = (AUDIENCE_KEYS.keys() - {LOOKALIKE_VALUE}) | set(SIGNALS)
+_MAPPED: Final = (AUDIENCE_KEYS.keys() - NOT_IDENTIFYING) | set(SIGNALS)
 
 
 def _segments(part: _Object) -> SegmentSettings:

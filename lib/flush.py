@@ -133,10 +133,12 @@ class Flush:
         for number, error in self._buried(one, delivered):
             left[number] = max(left.get(number, 0.0), _wait(error))
         done = [message.ack_id for number, message in enumerate(one.messages) if number not in left]
-        gathering.acknowledge([*done, *self._put_away(one.unreadable, gathering)])
-        for wait in set(left.values()):
-            gathering.hold([one.messages[number].ack_id for number in left if left[number] == wait], wait)
-        self.outside.delivery_log.insert([row for each in delivered for row in each.sending.rows])
+        try:
+            gathering.acknowledge([*done, *self._put_away(one.unreadable, gathering)])
+            for wait in set(left.values()):
+                gathering.hold([one.messages[number].ack_id for number in left if left[number] == wait], wait)
+        finally:
+            self.outside.delivery_log.insert([row for each in delivered for row in each.sending.rows])
         return delivered
 
     def _buried(self, one: _Round, delivered: Iterable[Delivered]) -> list[tuple[int, RelayError]]:

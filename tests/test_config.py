@@ -432,6 +432,10 @@ BAD: Final[list[tuple[Mapping[str, Any], str]]] = [
     ({"segments": {"prefix": "a\nb"}}, "segments.prefix must be a text of at most 64 characters"),
     ({"segments": {"mapping": {"E_MAIL": ["email"]}}}, "segments.mapping.E_MAIL is no key of an audience and no"),
     ({"segments": {"mapping": {"LOOKALIKE_VALUE": ["v"]}}}, "segments.mapping.LOOKALIKE_VALUE is no key of an aud"),
+    (
+        {"segments": {"mapping": {"DATA_PROCESSING_OPTIONS": ["v"]}}},
+        "segments.mapping.DATA_PROCESSING_OPTIONS is no key",
+    ),
     ({"segments": {"mapping": {"EMAIL": "email"}}}, "segments.mapping.EMAIL must be a list of properties"),
     ({"segments": {"mapping": {"EMAIL": [""]}}}, "segments.mapping.EMAIL must be a list of properties"),
     ({"segments": {"mapping": {"EMAIL": []}}}, "segments.mapping.EMAIL must name a property"),

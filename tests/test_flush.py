@@ -311,6 +311,24 @@ class TestGathering:
         assert [len(call.body["payload"]["data"]) for call in one.calls()] == [1_000, 1]
         assert len(one.gathering.backlog) == 0
 
+    def test_one_that_takes_no_acknowledgement_has_the_calls_logged_and_made_again(self, one: World) -> None:
+        one.change("enter", "ada")
+        call = one.relay.outside.graph_api.transport
+
+        def then_fail(method: str, url: str, **more: Any) -> Any:
+            one.gathering.fails = method == "POST"
+            return call(method, url, **more)
+
+        one.relay.outside.graph_api.transport = then_fail
+        with pytest.raises(QueueError):
+            one.flush()
+        assert [row["outcome"] for row in one.log.rows] == ["delivered"]
+        one.gathering.fails = False
+        one.relay.outside.graph_api.transport = call
+        wait(one, LEASE_S)
+        one.flush()
+        assert (one.emails("11"), len(one.gathering.backlog)) == ({digest("ada")}, 0)
+
     def test_one_that_is_not_full_by_the_next_flush(self, one: World) -> None:
         call = one.relay.outside.graph_api.transport
 

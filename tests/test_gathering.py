@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
+from lib.changes import Changes
 from lib.errors import QueueError
+from lib.flush import Flush
 from lib.gathering import PubSubGathering
 from lib.ports import Pulled, SideBySide
 from tests.local.pubsub import PubSub
+from tests.segment_world import SEGMENT, digest, world
 
 
 @pytest.fixture(params=["stand-in", pytest.param("emulator", marks=pytest.mark.emulator)])
@@ -134,6 +140,31 @@ def test_nothing_to_pull_is_no_error(clients: Clients) -> None:
     assert list(clients.gathering.pull(10)) == []
     clients.gathering.acknowledge([])
     clients.gathering.hold([], 5)
+
+
+def test_two_flushes_at_once_over_the_clients_themselves(clients: Clients) -> None:
+    """Few people change often; in the end each is what was said last."""
+    chance = random.Random(3)
+    last: dict[int, str] = {}
+    with world() as one:
+        one.meta.add_audience("11", account="1", description="Meta Relay segment: 44A23B49")
+        outside = replace(one.relay.outside, gathering=clients.gathering)
+        for _ in range(200):
+            who, action = chance.randrange(20), chance.choice(["add", "remove"])
+            last[who] = action
+            rows = [[digest(f"p{who}")]]
+            change = Changes(connection="acme", segment=SEGMENT, action=action, schema=("EMAIL",), rows=rows)  # type: ignore[arg-type]
+            ((key, part),) = change.by_key()
+            clients.publish((key, part.to_json()))
+        flush = Flush(config=one.relay.config, outside=outside)
+        for number in range(3):
+            both = [threading.Thread(target=flush.run, args=(one.origin(f"f{number}-{each}"),)) for each in range(2)]
+            for each in both:
+                each.start()
+            for each in both:
+                each.join(60)
+        assert one.emails("11") == {digest(f"p{who}") for who, action in last.items() if action == "add"}
+        assert list(clients.gathering.pull(10)) == []
 
 
 class TestFaults:
