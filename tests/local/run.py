@@ -35,6 +35,8 @@ _DENIED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "denied", "
 _ACME: Final = [{"audience_id": "1001"}]
 #: Seconds within which queued work has to be done.
 _PATIENCE: Final = 30
+#: Seconds between flushes, of which a schedule makes a minute.
+_FLUSH_S: Final = 5
 #: In Unix seconds: Meta takes no event that is older than a week.
 _NOW: Final = int(time.time())
 _DAY: Final = 86_400
@@ -482,8 +484,11 @@ Audiences 1001, 1002 and 1003 (value-based) and dataset 3001, and of the connect
     -d '{{"event_name": "generate_lead", "page_location": "https://example.com/", "user_agent": "curl", "user_data":
          {{"email_address": "you@example.com"}}, "consent_state": {{"ad_storage": true, "ad_user_data": true}}}}'
 
-With "dry_run": true in the body nothing is sent, and the answer shows what would be. The command for people, in another
-terminal:
+  curl -s {url}/segments -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"segment": {{"id": "vip", "name": "VIP"}}, "change": "enter", "user": {{"email": "you@example.com"}}}}'
+
+Changes of segments are flushed every few seconds here. With "dry_run": true in the body nothing is sent, and the answer
+shows what would be. The command for people, in another terminal:
 
   . {environ} && {python} -m lib.cli doctor
 
@@ -508,7 +513,7 @@ def main(arguments: Sequence[str]) -> int:
         if not once:
             stack.keep_dead_letters()
             environ = _write_environ(stack)
-            _wait(_INVITATION.format(url=receive.url, key=KEY, environ=environ, python=_python()))
+            _wait(_INVITATION.format(url=receive.url, key=KEY, environ=environ, python=_python()), stack)
     return 1 if faults else 0
 
 
@@ -525,10 +530,13 @@ def _python() -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _wait(invitation: str) -> None:
+def _wait(invitation: str, stack: Stack) -> None:
     print(invitation, flush=True)
     try:
-        signal.pause()
+        while True:
+            time.sleep(_FLUSH_S)
+            if stack.pubsub.outstanding(GATHERED):
+                _flush(stack)
     except KeyboardInterrupt:
         print("\nStopping.")
 
