@@ -118,7 +118,7 @@ class EraseFlow:
     def _forget(
         self, asked: _Asked, connection: Connection, report: Report, origin: Origin
     ) -> tuple[Result | None, frozenset[str]]:
-        """Forget the person here; return what became of it and the identifiers that are gone."""
+        """Forget the person here; return what became of it and the identifiers that were known besides those stated."""
         resolver = self.recognizer.resolver if self.recognizer else None
         if self.recognizer is None or resolver is None:
             return None, frozenset()
@@ -148,7 +148,8 @@ class EraseFlow:
         result.parts.append("delivered" if resolver.forgets else "partial")
         if not resolver.forgets:
             report.warn("identity: the service keeps what it knows; it has to be asked itself to forget this person")
-        return result, gone
+        stated = {f"{kind}:{digest}" for kind, digests in person.persons.items() for digest in digests}
+        return result, gone - stated
 
     def _remove(
         self,

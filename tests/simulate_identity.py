@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from hashlib import sha256
 from itertools import combinations, pairwise
 from random import Random
@@ -223,8 +224,7 @@ def _one(visit: Visit, graph: IdentityGraph, counts: Counts, users: dict[Key, se
     stated = {kind: list(values) for kind, values in visit.identifiers.persons.items()}
     added = additions(stated, identity, Enrichment(), hash_external_id=True, time=visit.identifiers.time)
     graph.learn(visit.identifiers, identity, facts={}, fbc="", deadline=deadline)
-    keys = keys_of(visit.identifiers, b"KEY")
-    for key in keys:
+    for key in _keys(visit.identifiers):
         users.setdefault(key, set()).add(visit.person)
     has = bool({"em", "ph"} & stated.keys())
     gets = [f"{kind}:{cell}" for kind in ("em", "ph") for cell in _cells(added.get(kind))]
@@ -234,6 +234,18 @@ def _one(visit: Visit, graph: IdentityGraph, counts: Counts, users: dict[Key, se
     if gets and not has:
         counts.added += 1
         counts.rightly += all(visit.person in users.get(key, ()) for key in gets)
+
+
+def _keys(identifiers: Identifiers) -> tuple[Key, ...]:
+    """Return the graph's keys of an event, each hashed once: the graph itself hashes them each time."""
+    devices = tuple(identifiers.devices.items())
+    persons = [(kind, digest) for kind, digests in identifiers.persons.items() for digest in digests]
+    return (*_device_keys(devices), *(f"{kind}:{digest}" for kind, digest in persons))
+
+
+@cache
+def _device_keys(devices: tuple[tuple[str, str], ...]) -> tuple[Key, ...]:
+    return keys_of(Identifiers(devices=dict(devices)), b"KEY")
 
 
 def _cells(value: object) -> Sequence[str]:

@@ -245,6 +245,53 @@ class TestOmni:
 
 
 class TestGraph:
+    def test_messages_are_recognised_and_learned_too(self, functions: Functions, graph: dict[str, Any]) -> None:
+        del graph
+        for event in (login(), visit()):
+            functions.publish({"consent": GRANTED, "event_data": event}, type="events")
+            assert 0 == functions.deliver_once()
+        sent = [event["user_data"].get("em") for event in functions.stack.graph.events(DATASET)]
+        assert [[digest("ada@example.com")]] * 2 == sent
+        assert ["miss", "hit"] == [row["identity_outcome"] for row in functions.rows(kind="events")]
+
+    def test_each_event_of_a_request_is_recognised_by_itself(self, functions: Functions, graph: dict[str, Any]) -> None:
+        del graph
+        for number in range(3):
+            send(functions, login(f"{number}.1", f"person{number}@example.com"))
+        events = [visit(f"{number}.1") for number in (2, 0, 9, 1)]
+        functions.receive({"consent": GRANTED, "events": events}, path="/events")
+        sent = functions.stack.graph.events(DATASET)[3:]
+        people = [digest(f"person{number}@example.com") if number < 9 else None for number in (2, 0, 9, 1)]
+        assert people == [event["user_data"].get("em", [None])[0] for event in sent]
+
+    def test_the_event_the_identity_and_then_the_cookie(self, functions: Functions, graph: dict[str, Any]) -> None:
+        del graph
+        functions.stack.secrets.set(secret("enhancement"), "another key")
+        functions.config["event_enhancement"] = {"key": secret("enhancement") + "/versions/latest"}
+        send(functions, login("1.1", "ada@example.com"))
+        body = {
+            "consent": GRANTED,
+            "cookies": {},
+            "event_data": login("2.2", "bob@example.com", phone_number="+49 170 1"),
+        }
+        cookie = functions.receive(body, path="/events")["cookies"]["_gtmeec"]
+        both = send(functions, visit("1.1"), cookies={"_gtmeec": cookie})
+        assert [digest("ada@example.com")] == both["em"]
+        alone = send(functions, visit("3.3"), cookies={"_gtmeec": cookie})
+        assert [digest("bob@example.com")] == alone["em"]
+
+    def test_nothing_of_a_person_is_logged(
+        self, functions: Functions, graph: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        del graph
+        functions.config["log_level"] = "DEBUG"
+        send(functions, login(phone_number="+49 170 7654321"))
+        send(functions, visit())
+        functions.receive({"user": {"EMAIL": "ada@example.com"}}, path="/erase")
+        logged = capfd.readouterr().err + str(functions.stack.rows())
+        parts = ("ada@", "7654321", "111.222", digest("ada@example.com"), digest("491707654321"))
+        assert [] == [part for part in parts if part in logged]
+
     def test_a_visitor_is_known_by_what_an_earlier_visit_has_said(
         self, functions: Functions, graph: dict[str, Any]
     ) -> None:

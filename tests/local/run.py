@@ -28,7 +28,19 @@ import requests
 from google.cloud.pubsub_v1 import PublisherClient
 
 from tests.german_purchase import PURCHASE, flattened
-from tests.local.stack import ACCOUNT, DATASET, GATHERED, KEY, OTHER_DATASET, TOPIC, Function, Stack, free_port, is_free
+from tests.local.stack import (
+    ACCOUNT,
+    DATASET,
+    GATHERED,
+    KEY,
+    OTHER_DATASET,
+    TOPIC,
+    Function,
+    Stack,
+    free_port,
+    is_free,
+    secret,
+)
 
 _GRANTED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "granted", "ad_personalization": "granted"}}
 _DENIED: Final = {"state": {"ad_storage": "granted", "ad_user_data": "denied", "ad_personalization": "denied"}}
@@ -80,6 +92,16 @@ def _flush(stack: Stack) -> None:
         time.sleep(0.05)
     stack.pubsub.publish(TOPIC, b"{}", attributes={"type": "flush"})
 
+
+#: A page of a shop as a browser without a login sees it.
+_VISIT: Final = {
+    "event_name": "page_view",
+    "timestamp": _NOW - 5,
+    "client_id": "1093847561.1769853600",
+    "page_location": "https://shop.example.de/",
+    "user_agent": PURCHASE["user_agent"],
+    "ip_override": "203.0.113.7",
+}
 
 SCENES: Final = (
     Scene(
@@ -287,6 +309,33 @@ SCENES: Final = (
         logged={"withheld": 1},
     ),
     Scene(
+        title="a visitor who logs in: the identity graph learns whose browser that is",
+        kind="events",
+        body={"consent": _GRANTED, "event_data": _VISIT | {"user_data": {"email_address": "lena@example.com"}}},
+        events={"3001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="the same browser, which says nothing of who that is",
+        kind="events",
+        body={"consent": _GRANTED, "event_data": _VISIT},
+        events={"3001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
+        title="she wants to be forgotten, here and in the audiences of both businesses",
+        kind="erase",
+        body={"user": {"EMAIL": "lena@example.com"}},
+        logged={"delivered": 3},
+    ),
+    Scene(
+        title="her browser once more: nobody knows it",
+        kind="events",
+        body={"consent": _GRANTED, "event_data": _VISIT},
+        events={"3001": 1},
+        logged={"delivered": 1},
+    ),
+    Scene(
         title="three people enter a segment, one of them known by a ZIP code alone; a minute later the flush",
         kind="segments",
         body={
@@ -433,6 +482,8 @@ def _shown_row(row: Mapping[str, Any]) -> str:
     for column, word in (("rows_sent", "sent"), ("rows_rejected", "rejected")):
         if row.get(column):
             facts.append(f"{row[column]:,} {word}")
+    if row.get("identity_fields_added"):
+        facts.append(f"{row['identity_fields_added']} keys by identity")
     facts += [row[column] for column in ("consent_missing", "error_message") if row.get(column)]
     return ", ".join(facts)
 
@@ -495,6 +546,13 @@ shows what would be. The command for people, in another terminal:
 Ctrl-C ends it."""
 
 
+def _recognise_people(stack: Stack) -> None:
+    """Switch identity on, with a graph in the memory of each function, and let the caller have people forgotten."""
+    stack.secrets.set(secret("identity-key"), "key-of-identity")
+    stack.config["identity"] = {"memory": True, "key": secret("identity-key") + "/versions/latest"}
+    stack.config["callers"]["sgtm"]["actions"].append("erase")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Send the requests, then wait for an interruption unless `--once` is given."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -506,6 +564,7 @@ def main(arguments: Sequence[str]) -> int:
     log = Path(tempfile.gettempdir(), "meta-relay.log")
     with log.open("wb") as lines, Stack(ports=ports) as stack:
         os.environ["PUBSUB_EMULATOR_HOST"] = stack.pubsub.address
+        _recognise_people(stack)
         receive, deliver = (stack.function(target, log=lines.fileno()) for target in ("receive", "deliver"))
         stack.subscribe(deliver)
         faults = _play_all(stack, receive)
