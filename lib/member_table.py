@@ -1,9 +1,9 @@
 """
 Who was sent by the last mirror of each audience: hashed rows in BigQuery, which also compares them.
 
-A mirror first puts all of its members into the table under its own id. Whoever every other mirror that is in the table
-agrees on is at Meta for certain; whoever any of them has may be. So after a crash, which leaves two, the next mirror
-adds and removes whatever is not certain, and what it leaves behind is one again.
+A mirror first puts all of its members into the table under its own id. Whom every other mirror in the table has, one of
+them sent to its end, is at Meta for certain; whom any of them has may be. So after a crash, which leaves two, the next
+mirror adds and removes whoever is not certain, and what it leaves behind is one again.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ _FORGET_EARLIER: Final = (
     "DELETE FROM TABLE WHERE audience_id = @audience_id AND sync_id <> @sync_id AND staged_at <= @staged_at"
 )
 
-#: How many other mirrors there are, and for each member in how many of them it is, and whether it is in this one.
+#: How many other mirrors there are, and for each member in how many of them it is, whether one of them was sent to its
+#: end, and whether it is in this one.
 _KNOWN: Final = """
 WITH others AS (
   SELECT COUNT(DISTINCT sync_id) AS mirrors FROM TABLE WHERE audience_id = @audience_id AND sync_id <> @sync_id
@@ -153,6 +154,7 @@ known AS (
   SELECT member, MAX(column_keys) AS column_keys, MAX(cells) AS cells, MAX(email) AS email, MAX(phone) AS phone,
     MAX(madid) AS madid, MAX(external_id) AS external_id,
     COUNT(DISTINCT CASE WHEN sync_id <> @sync_id THEN sync_id END) AS held,
+    MAX(CASE WHEN sync_id <> @sync_id AND done THEN 1 ELSE 0 END) AS sent,
     MAX(CASE WHEN sync_id = @sync_id THEN 1 ELSE 0 END) AS wanted
   FROM TABLE WHERE audience_id = @audience_id GROUP BY member
 ),
@@ -163,7 +165,7 @@ _GONE: Final = f"{_KNOWN} SELECT column_keys, cells FROM gone"  # noqa: S608 - n
 _NEW: Final = f"""{_KNOWN}
 SELECT column_keys, cells FROM known
 WHERE wanted = 1 AND (
-  held = 0 OR held < (SELECT mirrors FROM others)
+  sent = 0 OR held < (SELECT mirrors FROM others)
   OR email IN (SELECT email FROM gone WHERE email IS NOT NULL)
   OR phone IN (SELECT phone FROM gone WHERE phone IS NOT NULL)
   OR madid IN (SELECT madid FROM gone WHERE madid IS NOT NULL)
