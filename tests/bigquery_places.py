@@ -1,4 +1,4 @@
-"""A BigQuery for tests of what talks to it: the stand-in, or local-bigquery where `make test-emulators` has started it."""
+"""A BigQuery for tests of what talks to it: the stand-in, or local-bigquery where there is one."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from lib.errors import InvalidRequestError
 from lib.identifiers import CDP_MAPPING
+from lib.people import People
+from lib.report import Report
 from lib.segments import Segment, is_of_segments, map_people, parse_segment_request, stated_consent
 
 PLAIN: Final[Mapping[str, Any]] = {
@@ -233,3 +235,34 @@ class TestMapping:
 )
 def test_what_a_user_says_of_consent(user: object, mapping: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     assert stated_consent(user, mapping, ["ads"]) == expected
+
+
+_VALUES = st.one_of(st.none(), st.sampled_from(["", " ", "a@b.de", "c@d.de", "+49170123456", "Ada"]), st.integers(0, 9))
+_ODD = st.sampled_from([["a@b.de", "c@d.de"], {"city": "Ulm"}, True, []])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional={"email": _VALUES, "phone": _VALUES, "first_name": _VALUES}), max_size=9
+    ),
+    st.lists(st.dictionaries(st.sampled_from(["email", "address", "firstName"]), _ODD, max_size=2), max_size=1),
+)
+def test_many_users_are_mapped_as_each_alone(alike: list[dict[str, Any]], odd: list[dict[str, Any]]) -> None:
+    users = (alike * 100)[:100] + odd
+    together = map_people(users, CDP_MAPPING)
+    each = [map_people([user], CDP_MAPPING) for user in users]
+    assert _cells(together) == [cells for one in each for cells in _cells(one)]
+
+
+def _cells(people: People) -> list[set[tuple[str, str]]]:
+    """Return of each row its keys and values, without those that are blank."""
+    chunk = people.chunk(0, len(people.rows), Report())
+    rows = zip(*chunk.columns, strict=True)
+    return [
+        {
+            (key, str(value))
+            for key, value in zip(people.schema, row, strict=True)
+            if str(value or "").strip() or value == 0
+        }
+        for row in rows
+    ]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+import orjson
 import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from tests.local.bigquery import BigQuery
 from tests.local.graph_api import App, GraphAPI
 from tests.local.pubsub import PubSub
 from tests.local.secret_manager import SecretManager
+from tests.local.storage import Storage
 
 ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = "local"
@@ -32,6 +37,8 @@ GATHERING: Final = f"projects/{PROJECT}/topics/meta-relay-changes"
 GATHERED: Final = f"projects/{PROJECT}/subscriptions/meta-relay-changes"
 TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
 HEALTH_TABLE: Final = f"{PROJECT}.meta_relay.health_log"
+#: A table of a segment's members.
+VIP: Final = f"{PROJECT}.crm.vip"
 TOKEN: Final = "token-of-acme"
 APP_SECRET: Final = "app-secret-of-acme"
 APP_ID: Final = "5001"
@@ -76,7 +83,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
             "sgtm": {
                 "keys": [secret("relay-key-sgtm") + "/versions/latest"],
                 "connections": ["acme", "globex"],
-                "actions": ["add", "remove", "remove_from_all", "events", "enter", "leave"],
+                "actions": ["add", "remove", "remove_from_all", "events", "enter", "leave", "sync", "replace"],
             }
         },
         "delivery_log": TABLE,
@@ -87,6 +94,7 @@ def configuration(graph_url: str) -> dict[str, Any]:
             "dead_letter_subscription": DEAD_LETTERS,
         },
         "segments": {"topic": GATHERING, "subscription": GATHERED},
+        "sources": {"vip": {"bigquery": {"table": VIP}}},
     }
 
 
@@ -115,11 +123,12 @@ class Stack:
         self.pubsub = PubSub(backoff_scale=backoff_scale)
         self.bigquery = BigQuery()
         self.secrets = SecretManager()
+        self.storage = Storage()
         self.config: dict[str, Any] = {}
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        for part in (self.graph, self.pubsub, self.bigquery, self.secrets):
+        for part in (self.graph, self.pubsub, self.bigquery, self.secrets, self.storage):
             self._exits.enter_context(part)
         self.config = configuration(self.graph.url)
         for account, audiences in ((ACCOUNT, ("1001", "1002")), (OTHER_ACCOUNT, ("2001",))):
@@ -135,6 +144,7 @@ class Stack:
         self.secrets.set(secret("relay-key-sgtm"), KEY)
         for table, schema in ((TABLE, "delivery_log.json"), (HEALTH_TABLE, "health_log.json")):
             self.bigquery.add_table(table, json.loads((ROOT / "lib" / schema).read_text()))
+        self.bigquery.add_table(VIP, [{"name": name, "type": "STRING"} for name in ("email", "phone", "country")])
         self.pubsub.add_topic(TOPIC)
         self.pubsub.add_topic(DEAD_LETTER_TOPIC)
         self.pubsub.add_topic(GATHERING)
@@ -144,6 +154,14 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self._exits.close()
 
+    def load(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Let a table hold *rows*, whose values are texts, by a load job."""
+        data = b"\n".join(map(orjson.dumps, rows))
+        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
+        config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_TRUNCATE")
+        with bigquery.Client(PROJECT, credentials, client_options={"api_endpoint": self.bigquery.url}) as client:
+            client.load_table_from_file(io.BytesIO(data), table, job_config=config).result()
+
     def environ(self) -> dict[str, str]:
         """Return what the functions need in their environment."""
         return {
@@ -152,6 +170,7 @@ class Stack:
             "PUBSUB_EMULATOR_HOST": self.pubsub.address,
             "BIGQUERY_EMULATOR_HOST": self.bigquery.url,
             "SECRET_MANAGER_ENDPOINT": self.secrets.url,
+            "STORAGE_EMULATOR_HOST": self.storage.url,
         }
 
     def function(self, target: str, *, log: int | None = None) -> Function:
