@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from tests.bench.__main__ import event_lines, identity_lines, speed_lines
+from tests.bench.__main__ import event_lines, identity_lines, speed_lines, sync_lines
 from tests.bench.people import FIELDS, people
 
 
@@ -37,3 +37,9 @@ def test_what_identity_adds_is_measured_beside_the_building_of_an_event(monkeypa
     lines = identity_lines(10, rounds=1)
     assert [0.3] == [line.target for line in lines if line.target is not None]
     assert {"building"} == {line.against for line in lines if line.ratio is not None}
+
+
+def test_a_slice_is_measured_beside_the_bare_batch() -> None:
+    lines = sync_lines(list(islice(people(7, 40), 40)), rounds=1)
+    assert [None, 2.0, 4.0] == [line.target for line in lines]
+    assert all("members/s" in line.what for line in lines)

@@ -6,6 +6,7 @@ import argparse
 import platform
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import islice
 from typing import Final
 
@@ -16,6 +17,7 @@ from tests.bench.people import FEW_FIELDS, FIELDS, Row, people
 from tests.bench.processes import import_rounds, memory
 from tests.bench.rounds import Round, measure, median_of, ratio_of
 from tests.bench.speed import phone_steps, steps
+from tests.bench.syncs import sync_steps
 from tests.bench.table import Line, table
 from tests.bench.throughput import throughput_rounds
 
@@ -96,6 +98,21 @@ def identity_lines(count: int, rounds: int) -> list[Line]:
     ]
 
 
+def sync_lines(rows: Sequence[Row], rounds: int) -> list[Line]:
+    """Return how fast members of a source become calls, from the message of a slice on."""
+    with ExitStack() as stack:
+        measured = measure(sync_steps(FIELDS, rows, stack), rounds)
+    lines = [_line(measured, "bare batch", _rate(measured, "bare batch", rows))]
+    return lines + [
+        _line(measured, name, _rate(measured, name, rows), "bare batch", target=target)
+        for name, target in (("slice of a file", 2.0), ("slice of a table", 4.0))
+    ]
+
+
+def _rate(measured: Sequence[Round], name: str, rows: Sequence[Row]) -> str:
+    return f"{len(rows) / median_of(measured, name):,.0f} members/s"
+
+
 def throughput_lines(rounds: int, requests: int) -> list[Line]:
     """Return how many requests a second go through functions-framework."""
     measured = throughput_rounds(rounds, requests)
@@ -140,6 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     batch = list(islice(rows, chosen.rows))
     print(table(f"Speed, {chosen.rows:,} rows in one batch", speed_lines(batch, chosen.rounds)))
+    print(table(f"Sync, {chosen.rows:,} members with 14 fields", sync_lines(batch, chosen.rounds)))
     print(table("One event with ten hashed and five plain keys", event_lines(chosen.rows // 5, chosen.rounds)))
     print(table("Recognising the person of an event", identity_lines(chosen.rows // 20, chosen.rounds)))
     print(
