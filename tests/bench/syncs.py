@@ -112,7 +112,8 @@ class _Table:
         self._resource = orjson.dumps({"tableReference": reference, "schema": {"fields": columns}, "numRows": "1"})
         self._rows = orjson.dumps({"totalRows": str(len(listed)), "rows": listed})
         credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
-        self._client: Any = bigquery.Client(project="p", credentials=credentials, _http=self)
+        session: Any = self
+        self._client = bigquery.Client(project="p", credentials=credentials, _http=session)
         self.is_mtls = False
 
     def client(self) -> Any:

@@ -38,7 +38,7 @@ GATHERED: Final = f"projects/{PROJECT}/subscriptions/meta-relay-changes"
 TABLE: Final = f"{PROJECT}.meta_relay.delivery_log"
 HEALTH_TABLE: Final = f"{PROJECT}.meta_relay.health_log"
 #: A table of a segment's members.
-VIP: Final = f"{PROJECT}.crm.vip"
+VIP: Final = f"{PROJECT}.crm.loyal"
 TOKEN: Final = "token-of-acme"
 APP_SECRET: Final = "app-secret-of-acme"
 APP_ID: Final = "5001"
