@@ -9,14 +9,13 @@ It uses what the functions use: RELAY_CONFIG, Google's own login, and the addres
 from __future__ import annotations
 
 import csv
+import errno
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property, wraps
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
@@ -26,29 +25,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lib import bootstrap, graph_reads, health_checks
-from lib.admission import Admission
-from lib.audiences import Policy
-from lib.config import Connection, SegmentSettings, Source
-from lib.cuts import Cut, Page
-from lib.dead_letters import DeadLetters
-from lib.doctor import Clients, Doctor
+from lib.command import Session, Synced, problems_of
+from lib.config import Connection, Source
 from lib.errors import ConfigurationError, RelayError
 from lib.handlers import Relay
 from lib.health_checks import Finding
-from lib.health_flow import HealthFlow
-from lib.local_file import LocalFiles, source_of
-from lib.member_batches import MemberBatches
-from lib.outcomes import rfc3339, shown_error
+from lib.local_file import source_of
 from lib.report import Report
-from lib.segment_audiences import SegmentAudiences
-from lib.segment_source import SegmentSources
 from lib.segments import Segment
-from lib.sync_task import Terms
-from lib.sync_work import settings_of
-from lib.uploading import Progress as UploadProgress
-from lib.uploading import Upload
-from lib.validation import Validation, by_frequency, validate
+from lib.validation import Validation, by_frequency
 from lib.version import RELAY_VERSION
 
 SOME_REFUSED: Final = 1
@@ -56,62 +41,6 @@ COULD_NOT_RUN: Final = 3
 INTERRUPTED: Final = 130
 #: Characters in a line where nobody looks at a screen, so that tables are not folded.
 _WIDE: Final = 200
-#: Pages that are read at once from a source.
-_CUT_PAGES: Final = 10
-
-
-_GIVE_ONE: Final = "Give --config FILE, or set RELAY_CONFIG."
-
-
-@dataclass
-class Session:
-    """
-    One run of the command.
-
-    Args:
-        document: The configuration: its text, or the path of its file.
-        verbose: Whether the log of the relay is shown, on stderr.
-    """
-
-    document: str | None
-    verbose: bool = False
-    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-
-    @cached_property
-    def relay(self) -> Relay:
-        """
-        The relay of the configuration.
-
-        Raises:
-            ConfigurationError: There is none, or it has problems.
-        """
-        if not self.document:
-            raise ConfigurationError("there is no configuration", action=_GIVE_ONE)
-        return self._built(self.document)
-
-    def relay_or_bare(self, country: str | None) -> Relay:
-        """Return the relay of the configuration, or without one a relay that knows nobody."""
-        if self.document:
-            return self.relay
-        connection = {"access_token": "env:NONE"} | ({"default_country": country} if country else {})
-        return self._built(json.dumps({"connections": {"none": connection}, "callers": {}, "segments": {}}))
-
-    def _built(self, document: str) -> Relay:
-        self.environ["RELAY_CONFIG"] = document
-        relay = bootstrap.build(self.environ)
-        if not self.verbose:
-            logging.getLogger("lib").handlers[:] = [logging.NullHandler()]
-        return relay
-
-    @cached_property
-    def clients(self) -> Clients:
-        """What makes the official clients."""
-        return bootstrap.clients(self.environ)
-
-    @property
-    def sources(self) -> SegmentSources:
-        """What reads tables, and files of this machine."""
-        return SegmentSources(self.clients.bigquery, LocalFiles)
 
 
 def _connection(relay: Relay, name: str | None) -> Connection:
@@ -134,6 +63,12 @@ class _Command(click.Command):
             ctx.exit(COULD_NOT_RUN)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            fault = RelayError(f"{error.strerror or type(error).__name__}", field=error.filename)
+            _tell_error(fault, as_json=bool(ctx.params.get("as_json")))
+            ctx.exit(COULD_NOT_RUN)
 
 
 class _Group(click.Group):
@@ -149,18 +84,20 @@ class _Group(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, document: str | None, verbose: bool) -> None:
     """
-    Look after a Meta Relay: check it, list its audiences, try a file, put dead letters back.
+    Look after a Meta Relay: check it, list its audiences, try and send a file, put dead letters back.
 
     Ends with 0 (all delivered, or well), 1 (some refused, or a check failed), 2 (usage) or 3 (could not run).
     """
-    ctx.obj = Session(document, verbose)
+    ctx.obj = Session(document, os.environ, verbose)
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 connection_option = click.option("--connection", help="Whose credentials; by default default_connection.")
 
 rejects_option = click.option(
-    "--rejects", type=click.Path(dir_okay=False, writable=True), help="Write what is rejected to this CSV file."
+    "--rejects",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write what is rejected to this CSV file; its rows count from 0.",
 )
 
 
@@ -192,29 +129,14 @@ def source_argument(command: Callable[..., None]) -> Callable[..., None]:
 def doctor(session: Session, as_json: bool) -> None:
     """Check configuration, secrets, queues, tables, tokens, terms and audiences; say what to do for each fault."""
     try:
-        relay = session.relay
+        with _stderr().status("Looking ...") if _stderr().is_terminal else nullcontext():
+            findings = session.diagnose()
     except ConfigurationError as error:
-        findings = [_of_configuration(problem, error.action) for problem in _problems(error)]
-        _show_findings(findings, as_json=as_json)
+        _show_findings(problems_of(error), as_json=as_json)
         sys.exit(COULD_NOT_RUN)
-    health = HealthFlow(outside=relay.outside, health_log=relay.health_log, probe_identity=relay.probe_identity)
-    looked = Doctor(config=relay.config, secrets=relay.secrets, clients=session.clients, health=health)
-    with _stderr().status("Looking ...") if _stderr().is_terminal else nullcontext():
-        findings = [Finding(kind="configuration"), *looked.findings()]
     _show_findings(findings, as_json=as_json)
     if any(finding.status in {"error", "unknown"} for finding in findings):
         sys.exit(SOME_REFUSED)
-
-
-def _problems(error: ConfigurationError) -> list[str]:
-    """Return what is wrong with the document, problem by problem."""
-    _, *problems = error.message.split("\n  - ")
-    return problems or [error.message]
-
-
-def _of_configuration(problem: str, action: str | None) -> Finding:
-    action = action or "Correct the document; lib/config.py lists what it may hold."
-    return Finding(kind="configuration", status="error", message=problem, action=action)
 
 
 _SIGNS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red"), "unknown": ("?", "magenta")}
@@ -264,8 +186,7 @@ def audiences(session: Session, connection: str | None, as_json: bool) -> None:
     credentials = _connection(session.relay, connection)
     if credentials.ad_account_id is None:
         raise click.UsageError(f"the connection {credentials.name} names no ad_account_id")
-    views = graph_reads.list_audiences(session.relay.outside.graph_api, credentials)
-    listed = [_audience(view) for view in views]
+    listed = list(session.audiences(credentials))
     if as_json:
         _print_json({"connection": credentials.name, "ad_account_id": credentials.ad_account_id, "audiences": listed})
         return
@@ -275,25 +196,6 @@ def audiences(session: Session, connection: str | None, as_json: bool) -> None:
         table.add_row(str(one["id"]), str(one["name"]), _size(one), status, str(one["changed"] or ""))
     _stdout().print(table)
     _stdout().print(f"{len(listed)} audiences of act_{credentials.ad_account_id}")
-
-
-def _audience(view: Mapping[str, Any]) -> dict[str, Any]:
-    finding = health_checks.audience_finding(view, None)
-    changed = view.get("time_content_updated")
-    return {
-        "id": finding.subject,
-        "name": view.get("name"),
-        "status": finding.status,
-        "message": finding.message or "normal",
-        "action": finding.action,
-        **{key: finding.facts.get(key) for key in ("operation_status", "delivery_status")},
-        **{key: finding.facts.get(key) for key in ("size_lower_bound", "size_upper_bound")},
-        "changed": rfc3339(changed) if isinstance(changed, int) and 0 < changed < _YEAR_3000 else None,
-    }
-
-
-#: In Unix seconds.
-_YEAR_3000: Final = 32_503_680_000
 
 
 def _size(one: Mapping[str, Any]) -> str:
@@ -330,38 +232,13 @@ def validate_command(
     those of the segments' mapping, or Meta's own (EMAIL, PHONE, ...).
     """
     relay = session.relay_or_bare(country)
-    known = _validated(session, source, relay, _connection(relay, connection), segment_id)
+    with _Bar("Reading") as bar:
+        known = session.validate(relay, source, _connection(relay, connection), segment_id, bar.show)
     if rejects is not None:
         _write_rejects(Path(rejects), known.report)
     _show_validation(known, as_json=as_json)
     if known.usable < known.rows or not known.rows:
         sys.exit(SOME_REFUSED)
-
-
-def _validated(session: Session, source: Source, relay: Relay, connection: Connection, segment_id: str) -> Validation:
-    """Read all of *source*, as a sync of the segment would."""
-    config = relay.config
-    batches = MemberBatches(
-        policy=Policy(
-            settings=Admission(config, relay.outside).settings(connection),
-            minimum_identifiers=config.minimum_identifiers,
-        ),
-        mapping=(config.segments or SegmentSettings()).mapping_of(segment_id),
-        terms=Terms(required=config.consent.segments),
-        absent=config.consent.absent,
-    )
-    known = Validation()
-    with _Bar("Reading") as bar:
-        for known in validate(_pages(session, source, relay.chance.name(), bar), batches):
-            bar.advance(known.rows)
-    return known
-
-
-def _pages(session: Session, source: Source, run: str, bar: _Bar) -> Iterator[Page]:
-    cuts: list[Cut] = session.sources.cuts(source, run, pages=_CUT_PAGES)
-    bar.expect(sum(cut.rows for cut in cuts))
-    for cut in cuts:
-        yield from session.sources.pages(cut)
 
 
 def _show_validation(known: Validation, *, as_json: bool) -> None:
@@ -429,81 +306,29 @@ def sync(
     """
     credentials = _connection(session.relay, connection)
     segment = Segment(segment_id or name, name)
-    if dry_run:
-        shown, report = _tried(session, source, credentials, segment)
-    else:
-        shown, report = _sent(session, source, credentials, segment)
+    with _Bar("Reading" if dry_run else "Sending") as bar:
+        do = session.try_sync if dry_run else session.sync
+        done = do(source, credentials, segment, bar.show)
     if rejects is not None:
-        _write_rejects(Path(rejects), report)
-    _show_sync(shown, report, as_json=as_json)
-    if shown["outcome"] not in {"delivered", "dry_run"} or shown["rejected"]:
+        _write_rejects(Path(rejects), done.report)
+    _show_sync(done, as_json=as_json)
+    if not done.is_whole:
         sys.exit(SOME_REFUSED)
 
 
-def _tried(session: Session, source: Source, connection: Connection, segment: Segment) -> tuple[dict[str, Any], Report]:
-    """Return what a dry run shows; Meta is only asked for the audience."""
-    relay = session.relay
-    audience_id = SegmentAudiences(
-        graph_api=relay.outside.graph_api,
-        clock=relay.clock,
-        settings=settings_of(relay.config),
-        known=relay.outside.known_audiences,
-    ).find(connection, segment)
-    known = _validated(session, source, relay, connection, segment.id)
-    shown = {
-        "outcome": "dry_run",
-        "audience_id": audience_id,
-        "rows": known.rows,
-        "delivered": 0,
-        "would_be_sent": known.usable,
-        "failed": 0,
-        "rejected": known.rows - known.usable,
-        "reasons": by_frequency(known.report),
-    }
-    return shown, known.report
-
-
-def _sent(session: Session, source: Source, connection: Connection, segment: Segment) -> tuple[dict[str, Any], Report]:
-    """Send all of it; what keeps it from its end is told beside what was sent."""
-    with _Bar("Sending") as bar:
-        upload = Upload(relay=session.relay, source=source, connection=connection, segment=segment, watch=bar.follow)
-        try:
-            answer = upload.run()
-        except RelayError as error:
-            if not upload.progress.done:
-                raise
-            errors, report, outcome = [error], Report(), "failed"
-        else:
-            errors, report, outcome = [*answer.results[0].errors], answer.report, answer.outcome
-    progress = upload.progress
-    shown = {
-        "outcome": outcome,
-        "audience_id": progress.audience_id,
-        "rows": progress.total,
-        "delivered": progress.delivered,
-        "failed": progress.total - progress.delivered - progress.rejected,
-        "rejected": progress.rejected,
-        "reasons": dict(progress.reasons.most_common()),
-        "errors": [shown_error(error, "", session.relay.clock.now()) for error in errors],
-    }
-    return shown, report
-
-
-def _show_sync(shown: Mapping[str, Any], report: Report, *, as_json: bool) -> None:
+def _show_sync(done: Synced, *, as_json: bool) -> None:
     if as_json:
-        _print_json({**shown, "warnings": list(report.warnings)})
+        _print_json(done.facts())
         return
     console = _stdout()
-    counts = [(shown["delivered"], "delivered"), (shown["failed"], "failed"), (shown["rejected"], "rejected")]
-    if "would_be_sent" in shown:
-        counts = [(shown["would_be_sent"], "would be sent"), (shown["rejected"], "rejected")]
+    counts = [(done.delivered, "delivered"), (done.failed, "failed"), (done.rejected, "rejected")]
+    if done.would_be_sent is not None:
+        counts = [(done.would_be_sent, "would be sent"), (done.rejected, "rejected")]
     told = ", ".join(f"{count:,} {word}" for count, word in counts if count or word != "failed")
-    console.print(f"{shown['rows']:,} rows to audience {shown['audience_id'] or '(a new one)'}: {told}")
-    _print_reasons(console, shown["reasons"], report)
-    for error in shown.get("errors", ()):
-        console.print(_signed("error"), error["message"], sep=" ")
-        if "action" in error:
-            console.print(f"    {error['action']}")
+    console.print(f"{done.rows:,} rows to audience {done.audience_id or '(a new one)'}: {told}")
+    _print_reasons(console, done.reasons, done.report)
+    for error in done.errors:
+        _print_error(console, error)
 
 
 # replay
@@ -532,8 +357,7 @@ def replay(
     name = subscription or relay.config.queue.dead_letter_subscription
     if name is None:
         raise click.UsageError("--subscription is needed, since queue.dead_letter_subscription is not configured")
-    letters = DeadLetters(session.clients.subscriber, name)
-    done = letters.replay(queue, wanted=_wanted(reasons), limit=limit, dry_run=dry_run)
+    done = session.dead_letters(name).replay(queue, wanted=_wanted(reasons), limit=limit, dry_run=dry_run)
     if as_json:
         _print_json({"dry_run": dry_run, "put_back": dict(done.put_back), "left": dict(done.left)})
         return
@@ -569,17 +393,9 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def expect(self, total: int) -> None:
-        """Tell how many there are."""
-        self._progress.update(self._task, total=total)
-
-    def advance(self, so_far: int) -> None:
-        """Tell how many are done."""
-        self._progress.update(self._task, completed=so_far)
-
-    def follow(self, progress: UploadProgress) -> None:
-        """Show how far an upload is."""
-        self._progress.update(self._task, total=progress.total or None, completed=progress.done)
+    def show(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        self._progress.update(self._task, completed=done, total=total or None)
 
 
 def _stdout() -> Console:
@@ -606,10 +422,14 @@ def _print_json(value: Mapping[str, Any]) -> None:
 def _tell_error(error: RelayError, *, as_json: bool) -> None:
     if as_json:
         _print_json({"error": error.facts()})
+    _print_error(_stderr(), error)
+
+
+def _print_error(console: Console, error: RelayError) -> None:
     place = f"{error.field}: " if error.field else ""
-    _stderr().print(_signed("error"), f"{place}{error.message}", sep=" ")
+    console.print(_signed("error"), f"{place}{error.message}", sep=" ")
     if error.action:
-        _stderr().print(f"    {error.action}")
+        console.print(f"    {error.action}")
 
 
 if __name__ == "__main__":

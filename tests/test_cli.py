@@ -6,8 +6,10 @@ import gzip
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -265,6 +267,10 @@ class TestValidate:
         result = run("validate", name if name.startswith("bq:") else str(tmp_path / name))
         assert (result.exit_code, message in " ".join(result.stderr.split())) == (2, True)
 
+    def test_rejects_that_cannot_be_written_are_told(self, run: Run, people: Path, tmp_path: Path) -> None:
+        result = run("validate", str(people), "--rejects", str(tmp_path / "gone" / "rejects.csv"))
+        assert (result.exit_code, "No such file or directory" in result.stderr) == (3, True)
+
     def test_an_empty_file_could_not_be_read(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "empty.csv").write_text("", encoding="utf-8")
         assert run("validate", str(tmp_path / "empty.csv")).exit_code == 3
@@ -467,6 +473,20 @@ class TestProcess:
         done = self.start(deployed, "audiences", capture_output=True)
         assert (done.returncode, done.stdout) == (3, b"")
         assert "✗ the environment has no NOT_SET" in done.stderr.decode()
+
+    def test_an_interruption_has_its_own_code(self, deployed: Stack, tmp_path: Path) -> None:
+        deployed.graph.faults.add(Fault.slow(30, match="/users"))
+        path = TestSync.many(tmp_path / "vip.csv", 3)
+        command = [sys.executable, "-m", "lib.cli", "sync", str(path), "--segment", "VIP"]
+        environ = self.environ(deployed)
+        with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 30
+            while deployed.graph.faults.pending() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+            assert process.stdout is not None
+            assert process.stdout.read() == b""
 
     def test_colours_are_for_terminals(self, deployed: Stack) -> None:
         deployed.graph.set_operation_status("1001", 471)

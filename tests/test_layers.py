@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).parents[1]
 
 #: From the top to the ground; a module may import of its own layer and of those that follow.
 LAYERS: Final[Mapping[str, str]] = {
-    "compose": "bootstrap",
+    "compose": "command bootstrap",
     "flow": "handlers push secret_notices audience_flow erase_flow event_flow recognition health_flow segment_flow "
     "segment_delivery flush doctor validation uploading sync_flow sync_work adding replacing mirroring "
     "admission sending outcomes",
