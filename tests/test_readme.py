@@ -19,7 +19,9 @@ from tests.tools.build_readme import TABLES, with_tables
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
-REQUESTS = [example for example in EXAMPLES if "connections" not in example]
+#: Parts of the configuration, of which one is whole.
+DOCUMENTS = [example for example in EXAMPLES if {"connections", "identity", "sources"} & example.keys()]
+REQUESTS = [example for example in EXAMPLES if example not in DOCUMENTS]
 
 
 @pytest.fixture(name="stack")
@@ -67,9 +69,14 @@ def test_there_is_an_example_of_each_form() -> None:
     assert {"user", "users", "user_from_event"} <= {key for body in REQUESTS for key in body}
 
 
-def test_the_configuration_is_one() -> None:
-    (document,) = (example for example in EXAMPLES if "connections" in example)
-    assert set(document["connections"]) == set(parse_config(json.dumps(document)).connections)
+def test_each_part_of_the_configuration_goes_with_the_whole() -> None:
+    (whole,) = (document for document in DOCUMENTS if "connections" in document)
+    for part in DOCUMENTS:
+        assert set(whole["connections"]) == set(parse_config(json.dumps({**whole, **part})).connections)
+
+
+def test_it_can_be_read_in_one_sitting() -> None:
+    assert len(README.splitlines()) <= 250
 
 
 def test_the_table_of_identifiers_is_that_of_the_code() -> None:
