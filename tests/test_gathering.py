@@ -41,7 +41,7 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 class Clients:
     """The gathering over the official clients, on a topic of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, ack_deadline_s: int = 600) -> None:
         self.publisher: Any = PublisherClient()
         self.subscriber: Any = SubscriberClient()
         name = f"n{uuid.uuid4().hex}"
@@ -52,7 +52,7 @@ class Clients:
                 "name": subscription,
                 "topic": topic,
                 "enable_message_ordering": True,
-                "ack_deadline_seconds": 600,
+                "ack_deadline_seconds": ack_deadline_s,
             }
         )
         self.gathering = PubSubGathering(
@@ -165,6 +165,17 @@ def test_two_flushes_at_once_over_the_clients_themselves(clients: Clients) -> No
                 each.join(60)
         assert one.emails("11") == {digest(f"p{who}") for who, action in last.items() if action == "add"}
         assert list(clients.gathering.pull(10)) == []
+
+
+def test_what_is_pulled_is_held_longer_than_the_subscriptions_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with PubSub(ack_deadline_scale=0.005) as pubsub:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.address)
+        clients = Clients(ack_deadline_s=10)
+        clients.publish(("a", b"1"))
+        assert data(clients.pull(1)) == [b"1"]
+        time.sleep(0.2)
+        assert list(clients.gathering.pull(1)) == []
+        clients.close()
 
 
 class TestFaults:

@@ -56,6 +56,10 @@ class TestGathered:
             one.ask(enter(optimistic=True))
             assert one.meta.calls == []
 
+    def test_optimistic_or_not_it_waits_so_that_nothing_is_to_be_warned_of(self) -> None:
+        with world(queue=False) as one:
+            assert one.ask(enter(optimistic=True))[0].report.warnings == {}
+
     def test_a_log_row_says_that_it_waits(self) -> None:
         with world() as one:
             one.ask(enter(ADA, {"zipcode": "1"}))
@@ -116,6 +120,15 @@ class TestAtOnce:
             one.meta.faults.add(fault)
             answer, _ = one.ask(enter())
             assert (answer.outcome, answer.status) == ("failed", status)
+
+    @pytest.mark.parametrize(("bury", "dead"), [(False, 0), (True, 1)])
+    def test_what_meta_refuses_for_good_is_told_to_a_caller_and_a_dead_letter_of_a_message(
+        self, bury: bool, dead: int
+    ) -> None:
+        with world(gathers=False) as one:
+            one.meta.faults.add(Fault.error(100, match="/users"))
+            answer, _ = one.ask(enter(), bury=bury)
+            assert (answer.outcome, answer.status, len(one.dead())) == ("failed", 502, dead)
 
     def test_what_can_never_have_an_audience_is_a_dead_letter_hashed(self) -> None:
         with world(gathers=False) as one:
