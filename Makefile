@@ -21,7 +21,7 @@ check: $(STAMP) check-terraform
 	$(BIN)/mypy
 
 check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or from TF_REATTACH_PROVIDERS
-	$(BIN)/python -m pytest -m terraform
+	$(BIN)/python -m pytest -m terraform tests/test_terraform.py
 
 terraform: $(STAMP) ## what is written of Terraform or for it: tests/data/terraform.json and the next steps of the view `errors`
 	$(BIN)/python -m tests.tools.build_next_steps

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import terraform
 from tests.functions import Functions, functions_in_this_process
 from tests.local.stack import Stack
 
@@ -21,3 +22,18 @@ def stack() -> Iterator[Stack]:
 def functions(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
     """Both functions beside them, in this process."""
     yield from functions_in_this_process(stack, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> terraform.Workspace:
+    """Terraform in a copy of its folder, where it and its providers can be had."""
+    try:
+        return terraform.workspace(tmp_path_factory.mktemp("terraform") / "work")
+    except terraform.UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def plans(workspace: terraform.Workspace) -> dict[str, terraform.Plan]:
+    """The plan of each run of tests/plan.tftest.hcl, by its name."""
+    return dict(workspace.plans())

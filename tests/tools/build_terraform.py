@@ -16,7 +16,7 @@ def main() -> None:
             made = terraform.workspace(Path(place) / "work")
         except terraform.UnavailableError as error:
             sys.exit(str(error))
-        terraform.RENDERING.write_text(terraform.written(terraform.rendered(made)), encoding="utf-8")
+        terraform.RENDERING.write_text(terraform.written(terraform.rendered(dict(made.plans()))), encoding="utf-8")
 
 
 if __name__ == "__main__":
