@@ -68,7 +68,7 @@ run "a_document_that_is_too_large" {
   command = plan
 
   variables {
-    segments = { mapping = { for key in range(3000) : "KEY_${key}" => ["property"] } }
+    segments = { mapping = { for key in range(1000) : "KEY_${key}" => [join("", [for _ in range(60) : "x"])] } }
   }
 
   expect_failures = [google_cloudfunctions2_function.function]
