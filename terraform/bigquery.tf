@@ -61,6 +61,16 @@ resource "google_bigquery_table" "log" {
   }
 }
 
+# The members that a mirror has sent, hashed: what it compares the next one with.
+resource "google_bigquery_table" "members" {
+  dataset_id          = google_bigquery_dataset.relay.dataset_id
+  table_id            = "members"
+  description         = "The members of each audience's last mirrors, hashed; nobody but deliver reads them."
+  schema              = file("${local.root}/lib/members.json")
+  clustering          = ["audience_id", "sync_id"]
+  deletion_protection = var.deletion_protection
+}
+
 resource "google_bigquery_table" "deliveries" {
   dataset_id          = google_bigquery_dataset.relay.dataset_id
   table_id            = "deliveries"
@@ -102,10 +112,23 @@ resource "google_bigquery_table_iam_member" "writer" {
   member     = google_service_account.account[each.value.account].member
 }
 
-resource "google_bigquery_dataset_iam_member" "reader" {
-  for_each = toset(var.bigquery.readers)
+resource "google_bigquery_table_iam_member" "members" {
+  dataset_id = google_bigquery_dataset.relay.dataset_id
+  table_id   = google_bigquery_table.members.table_id
+  role       = "roles/bigquery.dataEditor"
+  member     = google_service_account.account["deliver"].member
+}
+
+# Logs and views one by one, and not the dataset: the members in it are nobody's to look at.
+resource "google_bigquery_table_iam_member" "reader" {
+  for_each = {
+    for pair in setproduct(var.bigquery.readers, concat(keys(local.logs), ["deliveries"], tolist(local.views))) :
+    join(" ", pair) => { member = pair[0], table = pair[1] }
+  }
 
   dataset_id = google_bigquery_dataset.relay.dataset_id
+  table_id   = each.value.table
   role       = "roles/bigquery.dataViewer"
-  member     = each.key
+  member     = each.value.member
+  depends_on = [google_bigquery_table.log, google_bigquery_table.view]
 }

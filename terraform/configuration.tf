@@ -3,6 +3,7 @@
 
 locals {
   firestore = try(var.identity.firestore, false)
+  people    = "people"
   # What hashes ids of devices and makes ids of people.
   identity_key = local.firestore || try(var.identity.user_id, false)
 
@@ -62,10 +63,10 @@ locals {
   identity = var.identity == null ? null : merge(
     {
       for key, value in var.identity : key => value
-      if value != null && value != false && !contains(["access_token", "firestore", "limits", "enrich"], key)
+      if value != null && value != false && !contains(["firestore", "limits", "enrich"], key)
     },
-    var.identity.access_token ? { access_token = local.versions.identity } : {},
-    var.identity.firestore ? { firestore = { database = var.name } } : {},
+    var.identity.endpoint == null ? {} : { access_token = local.versions.identity },
+    var.identity.firestore ? { firestore = { database = var.name, collection = local.people } } : {},
     local.identity_key ? { key = local.versions.identity_key } : {},
     var.identity.limits == null ? {} : { limits = { for key, value in var.identity.limits : key => value if value != null } },
     var.identity.enrich == null ? {} : { enrich = { for key, value in var.identity.enrich : key => value if value != null } },

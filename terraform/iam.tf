@@ -11,7 +11,7 @@ locals {
   # The only roles on the project. A query is run by a project, not by a dataset; a build's logs, image and uploaded
   # source lie where Cloud Functions decides; Firestore knows no IAM below the project, so a condition names the database.
   project_roles = merge(
-    { deliver-queries = { account = "deliver", role = "roles/bigquery.jobUser", condition = null } },
+    { for account in local.runners : "${account}-queries" => { account = account, role = "roles/bigquery.jobUser", condition = null } },
     {
       for name, role in {
         logs   = "roles/logging.logWriter"

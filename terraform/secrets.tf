@@ -6,7 +6,7 @@ locals {
     { for name in keys(var.connections) : "token-${name}" => ["receive", "deliver"] },
     { for name, connection in var.connections : "app-secret-${name}" => ["receive", "deliver"] if connection.app_secret },
     { for name in keys(coalesce(var.callers, {})) : "key-${name}" => ["receive"] },
-    try(var.identity.access_token, false) ? { identity = ["receive", "deliver"] } : {},
+    try(var.identity.endpoint, null) == null ? {} : { identity = ["receive", "deliver"] },
     local.identity_key ? { identity-key = ["receive", "deliver"] } : {},
     var.event_enhancement ? { event-enhancement = ["receive", "deliver"] } : {},
   )

@@ -16,6 +16,7 @@ locals {
   agents = setunion(
     ["pubsub", "secretmanager", "cloudscheduler"],
     var.kms_key == null ? [] : ["artifactregistry", "cloudfunctions", "run"],
+    var.kms_key != null && local.firestore ? ["firestore"] : [],
   )
 }
 

@@ -293,7 +293,6 @@ variable "graph_api" {
 variable "identity" {
   type = object({
     endpoint      = optional(string)
-    access_token  = optional(bool, false)
     send          = optional(list(string))
     cache_s       = optional(number)
     firestore     = optional(bool, false)
@@ -316,7 +315,7 @@ variable "identity" {
     user_id = optional(bool, false)
   })
   default     = null
-  description = "Recognising known people: the address of an identity service, with a secret for its token where `access_token` is true, or a Firestore database of one's own; with it or `user_id` a secret for the key that hashes. null: off."
+  description = "Recognising known people: the address of an identity service, with a secret for its token, or a Firestore database of one's own; with it or `user_id` a secret for the key that hashes. null: off."
 
   validation {
     condition     = var.identity == null ? true : can(regex("^https://[^\\s]+$", coalesce(var.identity.endpoint, "https://example.com")))
@@ -333,6 +332,14 @@ variable "identity" {
   validation {
     condition     = var.identity == null ? true : coalesce(var.identity.timeout_ms, 800) > 0 && coalesce(var.identity.timeout_ms, 800) <= 5000
     error_message = "identity.timeout_ms must be 1 to 5000."
+  }
+  validation {
+    condition     = var.identity == null ? true : coalesce(var.identity.keep_days, 90) >= 1 && coalesce(var.identity.keep_days, 90) <= 730
+    error_message = "identity.keep_days must be 1 to 730."
+  }
+  validation {
+    condition     = contains(["none", "first", "last"], try(coalesce(var.identity.enrich.fbc, "none"), "none"))
+    error_message = "identity.enrich.fbc must be none, first or last."
   }
 }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from tests import terraform
 from tests.local.graph_api import App
@@ -42,7 +44,9 @@ class Deployment:
 
     def __init__(self, stack: Stack, run: str) -> None:
         self.stack = stack
-        self._functions = terraform.rendering()[run]["functions"]
+        rendering = terraform.rendering()[run]
+        self._functions = rendering["functions"]
+        self.jobs: dict[str, Any] = rendering["jobs"]
         self.document: dict[str, Any] = json.loads(self._functions["deliver"]["environment"]["RELAY_CONFIG"])
         self._fill()
         self.receive = self._start("receive")
@@ -54,12 +58,16 @@ class Deployment:
         for name, purpose, version in _SECRET.findall(json.dumps(self.document)):
             for _ in range(int(version) if version.isdecimal() else 1):
                 self.stack.secrets.set(name, _VALUES[purpose])
-        queue = self.document["queue"]
-        for topic in (queue["topic"], queue["dead_letter_topic"], self.document["segments"]["topic"]):
+        queue, segments = self.document["queue"], self.document["segments"]
+        for topic in (queue["topic"], queue["dead_letter_topic"], segments["topic"]):
             self.stack.pubsub.add_topic(topic)
-        for name in ("delivery_log", "health_log"):
+        self.stack.pubsub.add_subscription(
+            segments["subscription"], segments["topic"], ordering=True, ack_deadline_s=600
+        )
+        dataset = self.document["delivery_log"].rpartition(".")[0]
+        for name in ("delivery_log", "health_log", "members"):
             schema = json.loads((ROOT / "lib" / f"{name}.json").read_text(encoding="utf-8"))
-            self.stack.bigquery.add_table(self.document[name], schema)
+            self.stack.bigquery.add_table(f"{dataset}.{name}", schema)
 
     def _start(self, target: str) -> Function:
         environment = self._functions[target]["environment"]
@@ -89,11 +97,30 @@ class Deployment:
         found: dict[str, Any] = answer.json()
         return found
 
-    def publish(self, body: Mapping[str, Any], kind: str) -> None:
+    def publish(self, body: Mapping[str, Any], **attributes: str) -> None:
         """Publish a message, and wait until it is done with."""
-        self.stack.pubsub.publish(self.document["queue"]["topic"], orjson.dumps(body), attributes={"type": kind})
-        assert self.stack.pubsub.wait_idle(_PUSHED)
+        self.stack.pubsub.publish(self.document["queue"]["topic"], orjson.dumps(body), attributes=attributes)
+        subscription = self.document["queue"]["topic"].replace("/topics/", "/subscriptions/")
+        assert self.stack.pubsub.wait_idle(_PUSHED, subscription)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the delivery log."""
-        return self.stack.bigquery.rows(self.document["delivery_log"])
+    def run_job(self, name: str) -> None:
+        """Publish what a Scheduler job does."""
+        job = self.jobs[name]
+        self.publish(job["body"], **job["attributes"])
+
+    def load(self, table: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Make a table of texts."""
+        self.stack.bigquery.add_table(table, [{"name": name, "type": "STRING", "mode": "NULLABLE"} for name in rows[0]])
+        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
+        options = {"api_endpoint": self.stack.bigquery.url}
+        client: Any = bigquery.Client(project="p", credentials=credentials, client_options=options)
+        assert client.insert_rows_json(table, list(rows)) == []
+        client.close()
+
+    def rows(self, log: str = "delivery_log") -> list[dict[str, Any]]:
+        """Return the rows of a log."""
+        return self.stack.bigquery.rows(self.document[log])
+
+    def dead(self) -> list[Any]:
+        """Return the dead letters."""
+        return list(self.stack.pubsub.messages(self.document["queue"]["dead_letter_topic"]))

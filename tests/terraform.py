@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -98,6 +99,15 @@ class Plan:
         tables = self.of_type("google_bigquery_table").values()
         return {one["table_id"]: one["view"][0]["query"] for one in tables if one["view"]}
 
+    def jobs(self) -> dict[str, Any]:
+        """Return the message that each Scheduler job publishes."""
+        found = {}
+        for one in self.of_type("google_cloud_scheduler_job").values():
+            (target,) = one["pubsub_target"]
+            body = json.loads(base64.b64decode(target["data"]))
+            found[one["name"]] = {"body": body, "attributes": target["attributes"]}
+        return dict(sorted(found.items()))
+
     def functions(self) -> dict[str, dict[str, Any]]:
         """Return entry point, runtime and environment of both functions."""
         found = {}
@@ -147,10 +157,10 @@ def workspace(place: Path) -> Workspace:
 
 
 def rendered(plans: Mapping[str, Plan]) -> dict[str, Any]:
-    """Return what the committed rendering holds: both functions and the views of each run that it is kept for."""
+    """Return what the committed rendering holds: functions, jobs and views of each run that it is kept for."""
     return {
-        name: {"functions": plans[name].functions(), "views": plans[name].views()}
-        for name in ("defaults", "everything")
+        name: {"functions": plans[name].functions(), "jobs": plans[name].jobs(), "views": plans[name].views()}
+        for name in ("defaults", "everything", "identity_graph")
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from lib.member_table import SCHEMA_FILE, TABLE
 from tests import hcl, terraform
 from tests.terraform import Plan, Workspace
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 
 #: Roles on the project, the only ones, and whom they are for.
 _PROJECT_ROLES: Final[Mapping[str, set[str]]] = {
-    "roles/bigquery.jobUser": {"deliver-queries"},
+    "roles/bigquery.jobUser": {"receive-queries", "deliver-queries"},
     "roles/logging.logWriter": {"build-logs"},
     "roles/artifactregistry.writer": {"build-image"},
     "roles/storage.objectViewer": {"build-source"},
@@ -38,7 +39,7 @@ _RESOURCE_ROLES: Final = {
 _SECONDS_A_DAY: Final = 86_400
 
 
-@pytest.fixture(params=["defaults", "everything"])
+@pytest.fixture(params=["defaults", "everything", "identity_graph"])
 def plan(request: pytest.FixtureRequest, plans: dict[str, Plan]) -> Plan:
     return plans[request.param]
 
@@ -245,6 +246,16 @@ def test_19_tables_are_partitioned_clustered_and_described(plan: Plan) -> None:
     assert {one["deletion_protection"] for one in logs.values()} in ({True}, {False})
 
 
+def test_19_the_table_of_members_is_the_one_that_mirrors_load_into(plan: Plan) -> None:
+    (table,) = (one for one in plan.of_type("google_bigquery_table").values() if one["table_id"] == TABLE)
+    assert json.loads(table["schema"]) == json.loads(SCHEMA_FILE.read_bytes())
+    # A load job that states another clustering than the table's is refused.
+    (stated,) = re.findall(r"clustering_fields=(\[.*\]),", (terraform.ROOT / "lib" / "member_table.py").read_text())
+    assert table["clustering"] == json.loads(stated)
+    readers = [one for one in plan.of_type("google_bigquery_table_iam_member").values() if one["table_id"] == TABLE]
+    assert [one["role"] for one in readers] == ["roles/bigquery.dataEditor"]
+
+
 def test_20_views_are_standard_sql_of_this_deployment(plan: Plan) -> None:
     views = {one["table_id"]: one for one in plan.of_type("google_bigquery_table").values() if one["view"]}
     assert views.keys() == {path.stem for path in (terraform.FOLDER / "views").glob("*.sql")}
@@ -352,12 +363,10 @@ def test_24_variables_and_outputs_say_what_they_are() -> None:
 def test_25_tests_cover_each_branch(plans: dict[str, Plan]) -> None:
     """Each type of resource, and each of its optional blocks, is in one plan and absent from another."""
     declared = set(re.findall(r'^resource "(\w+)"', text_of(), re.MULTILINE))
-    planned = {
-        name: {address.partition(".")[0] for address in plans[name].resources} for name in ("defaults", "everything")
-    }
-    assert planned["everything"] == declared
+    planned = {name: {address.partition(".")[0] for address in plan.resources} for name, plan in plans.items()}
+    assert set().union(*planned.values()) == declared
     assert declared - planned["defaults"] == {
-        "google_artifact_registry_repository", "google_bigquery_dataset_iam_member", "google_firestore_database",
-        "google_firestore_field", "google_kms_crypto_key_iam_member", "google_monitoring_notification_channel",
-    } & declared  # fmt: skip
+        "google_artifact_registry_repository", "google_firestore_database", "google_firestore_field",
+        "google_kms_crypto_key_iam_member", "google_monitoring_notification_channel",
+    }  # fmt: skip
     assert (terraform.FOLDER / "terraform.tfvars.example").exists()

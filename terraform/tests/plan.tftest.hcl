@@ -47,7 +47,7 @@ run "everything" {
     connections = {
       acme = {
         ad_account_id    = "1234567890"
-        app_id           = "55"
+        app_id           = "5001"
         app_secret       = true
         dataset_id       = "3001"
         date_order       = "dmy"
@@ -66,7 +66,18 @@ run "everything" {
     event_enhancement   = true
     functions           = { receive = { memory = "1Gi", cpu = "2", concurrency = 80, min_instances = 1, max_instances = 20 } }
     graph_api           = { version = "v25.0", url = "https://graph.example.com", timeout_s = 5 }
-    identity            = { endpoint = "https://identity.example.com/api/v1/identifier", access_token = true, timeout_ms = 500, user_id = true }
+    identity = {
+      endpoint      = "https://identity.example.com/api/v1/identifier"
+      send          = ["anonymous_id"]
+      cache_s       = 30
+      timeout_ms    = 500
+      anonymous_id  = "client_id"
+      keep_days     = 180
+      shared_values = ["info@example.com"]
+      user_id       = true
+      limits        = { per_device = 2, per_phone = 2, per_person = 4, devices = 50 }
+      enrich        = { external_id = false, fields = ["em", "ph"], fbc = "last", look_back_days = 30 }
+    }
     invokers            = ["serviceAccount:sgtm@other-project.iam.gserviceaccount.com"]
     kms_key             = "projects/demo-project/locations/europe-west1/keyRings/relay/cryptoKeys/relay"
     labels              = { team = "marketing" }
@@ -108,5 +119,27 @@ run "everything" {
   assert {
     condition     = keys(local.secrets) == ["app-secret-acme", "event-enhancement", "identity", "identity-key", "key-batch", "key-sgtm", "token-acme", "token-globex"]
     error_message = "Each credential has a secret."
+  }
+}
+
+run "identity_graph" {
+  command = plan
+
+  variables {
+    identity = { firestore = true }
+    kms_key  = "projects/demo-project/locations/europe-west1/keyRings/relay/cryptoKeys/relay"
+  }
+
+  assert {
+    condition     = local.document.identity == { firestore = { database = "meta-relay", collection = "people" }, key = "projects/demo-project/secrets/meta-relay-identity-key/versions/latest" }
+    error_message = "The functions are told of the database and of the key."
+  }
+  assert {
+    condition     = google_firestore_field.expires_at[0].collection == "people" && length(google_firestore_field.expires_at[0].ttl_config) == 1
+    error_message = "Documents end by themselves."
+  }
+  assert {
+    condition     = contains(keys(google_project_iam_member.account), "deliver-identity")
+    error_message = "Both functions may use the database."
   }
 }

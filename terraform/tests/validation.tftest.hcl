@@ -108,8 +108,8 @@ run "round_3" {
     functions = { receive = { min_instances = 11 } }
     # A call takes an hour.
     graph_api = { timeout_s = 3600 }
-    # Identity has no time.
-    identity = { firestore = true, timeout_ms = 0 }
+    # Identity is in two places.
+    identity = { firestore = true, endpoint = "https://identity.example.com" }
     # Dead letters are kept for a year.
     queue = { dead_letter_days = 365 }
     # A table has no project.
@@ -129,11 +129,13 @@ run "round_4" {
     connections = { meta = { date_order = "ymd" } }
     # Receive takes two hours.
     functions = { receive = { timeout_s = 7200 } }
+    # Identity has no time.
+    identity = { firestore = true, timeout_ms = 0 }
     # A bucket is a path.
     sources = { vip = { bucket = { uri = "/members.csv", format = "csv" } } }
   }
 
-  expect_failures = [var.alerts, var.connections, var.functions, var.sources]
+  expect_failures = [var.alerts, var.connections, var.functions, var.identity, var.sources]
 }
 
 run "round_5" {
@@ -146,11 +148,13 @@ run "round_5" {
     connections = { meta = { default_country = "Germany" } }
     # Deliver takes longer than Pub Sub waits.
     functions = { deliver = { timeout_s = 600 } }
+    # People are known for ever.
+    identity = { firestore = true, keep_days = 10000 }
     # A schedule has no segment.
     sources = { vip = { bigquery = { table = "p.crm.vip" }, schedule = "5 3 * * *", change = "sync" } }
   }
 
-  expect_failures = [var.alerts, var.connections, var.functions, var.sources]
+  expect_failures = [var.alerts, var.connections, var.functions, var.identity, var.sources]
 }
 
 run "round_6" {
@@ -161,11 +165,13 @@ run "round_6" {
     connections = { meta = { default_currency = "€" } }
     # Ingress is not known.
     functions = { receive = { ingress = "ALLOW_INTERNAL" } }
+    # Any click counts.
+    identity = { firestore = true, enrich = { fbc = "any" } }
     # A change is not known.
     sources = { vip = { bigquery = { table = "p.crm.vip" }, change = "empty" } }
   }
 
-  expect_failures = [var.connections, var.functions, var.sources]
+  expect_failures = [var.connections, var.functions, var.identity, var.sources]
 }
 
 run "round_7" {
