@@ -20,8 +20,8 @@ check: $(STAMP) check-terraform
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or from TF_REATTACH_PROVIDERS
-	$(BIN)/python -m pytest -m terraform tests/test_terraform.py
+check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or TF_REATTACH_PROVIDERS; QUICK=1 misspells nothing
+	$(BIN)/python -m pytest -m terraform $(if $(QUICK),-k "not Misspellings") tests/test_terraform.py tests/test_terraform_checklist.py
 
 terraform: $(STAMP) ## what is written of Terraform or for it: tests/data/terraform.json and the next steps of the view `errors`
 	$(BIN)/python -m tests.tools.build_next_steps
