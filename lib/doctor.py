@@ -9,7 +9,8 @@ from typing import Any, Final
 from lib import delivery_log, health_log
 from lib.config import Config, QueueSettings
 from lib.errors import ConfigurationError, SecretUnavailableError
-from lib.health_checks import Finding, Status
+from lib.health_checks import Finding
+from lib.health_faults import Status
 from lib.health_flow import HealthFlow
 from lib.ports import Secrets
 

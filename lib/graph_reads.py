@@ -18,6 +18,7 @@ _AUDIENCE_FIELDS: Final = (
     "id,name,subtype,operation_status,delivery_status,approximate_count_lower_bound,approximate_count_upper_bound,"
     "time_content_updated"
 )
+_SESSION_FIELDS: Final = "session_id,start_time,num_received,num_matched,num_invalid_entries"
 _ACCOUNT_FIELDS: Final = "account_status,disable_reason,tos_accepted"
 _DATASET_FIELDS: Final = "name,is_unavailable,is_restricted_use"
 #: -- https://developers.facebook.com/docs/marketing-api/conversions-api/dataset-quality-api
@@ -86,7 +87,7 @@ def list_audiences(
 
 def last_session(api: Reads, connection: Connection, audience_id: str) -> Mapping[str, Any] | None:
     """Return the audience's last upload session, None where it has none."""
-    sessions = _listed(api.read(f"{audience_id}/sessions", {}, connection).body)
+    sessions = _listed(api.read(f"{audience_id}/sessions", {"fields": _SESSION_FIELDS}, connection).body)
     return max(sessions, key=_started, default=None)
 
 

@@ -111,10 +111,8 @@ class _ConnectionCheck:
         findings = list(token)
         if usable and connection.ad_account_id:
             findings += self._account(connection.ad_account_id)
-            findings += self._audiences(connection.ad_account_id)
         if usable and connection.dataset_id:
             findings += self._dataset(connection.dataset_id)
-            findings += self._quality(connection.dataset_id)
         return [replace(finding, connection=connection.name) for finding in findings]
 
     def _token(self) -> tuple[list[Finding], bool]:
@@ -150,12 +148,15 @@ class _ConnectionCheck:
                 raise
             graph_reads.read_dataset(self.reads, self.connection)
 
-    def _account(self, account_id: str) -> list[Finding]:
+    def _account(self, account_id: str) -> Iterator[Finding]:
+        """Yield what is to be said of the account, and, where that can be read at all, of its audiences."""
         try:
             answer = graph_reads.read_account(self.reads, self.connection)
         except RelayError as error:
-            return [of_error("ad_account", error, subject=account_id)]
-        return health_checks.account_findings(answer, account_id)
+            yield of_error("ad_account", error, subject=account_id)
+            return
+        yield from health_checks.account_findings(answer, account_id)
+        yield from self._audiences(account_id)
 
     def _audiences(self, account_id: str) -> Iterator[Finding]:
         try:
@@ -175,18 +176,21 @@ class _ConnectionCheck:
             except RelayError:
                 continue
 
-    def _dataset(self, dataset_id: str) -> list[Finding]:
+    def _dataset(self, dataset_id: str) -> Iterator[Finding]:
+        """Yield what is to be said of the dataset, and, where that can be read at all, of its events."""
         try:
             answer = graph_reads.read_dataset(self.reads, self.connection)
         except RelayError as error:
-            return [of_error("dataset", error, subject=dataset_id)]
-        return [health_checks.dataset_finding(answer, dataset_id)]
+            yield of_error("dataset", error, subject=dataset_id)
+            return
+        yield health_checks.dataset_finding(answer, dataset_id)
+        yield from self._quality(dataset_id)
 
     def _quality(self, dataset_id: str) -> list[Finding]:
         try:
             answer = graph_reads.read_quality(self.reads, self.connection)
         except RelayError as error:
-            return [of_error("match_quality", error, subject=dataset_id)]
+            return [health_checks.quality_error(error, dataset_id)]
         known = (self.connection.name, dataset_id)
         before = {key[2]: mean for key, mean in self.before.items() if key[:2] == known}
         return list(health_checks.quality_findings(answer, dataset_id, before))

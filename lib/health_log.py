@@ -3,7 +3,7 @@ The health log: one row for each thing that a round of checks has looked at, in 
 
 Columns are allow-listed by `health_log.json`, which is also the table's schema in Terraform. A line of the console log
 holds the same row under `health`: alerts look at `jsonPayload.health.kind`, `.status` and `.reason` (the faults of
-`health_checks`), such as `token_invalid`, `token_expiring`, `audience_flagged` and `match_quality_falling`.
+`health_faults`), such as `token_invalid`, `token_expiring`, `audience_flagged` and `match_quality_falling`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lib.cli import cli
+from tests.functions import Functions, add
 from tests.local.faults import Fault
 from tests.local.stack import (
     ACCOUNT,
@@ -413,6 +414,19 @@ class TestReplay:
         assert result.exit_code == 0
         assert result.stdout.endswith("3 put back, 0 left\n")
         assert [message.attributes for message in deployed.pubsub.messages(TOPIC)] == [{"type": "audiences"}] * 3
+
+    def test_a_delivery_that_was_given_up_ends_well_once_its_cause_is_mended(
+        self, run: Run, deployed: Stack, functions: Functions
+    ) -> None:
+        deployed.graph.set_operation_status("1001", 471)
+        functions.publish(add("1001"), type="audiences")
+        functions.drain()
+        assert (len(functions.dead()), deployed.graph.counts()["1001"]) == (1, 0)
+        deployed.graph.set_operation_status("1001", 200)
+        assert answer(run("replay", "--json"))["left"] == {}
+        functions.drain()
+        assert (len(functions.dead()), deployed.graph.counts()["1001"]) == (1, 1)
+        assert deployed.pubsub.outstanding(DEAD_LETTERS) == 0
 
     def test_by_reason(self, run: Run, deployed: Stack) -> None:
         self.bury(deployed, flagged=2, old=1)

@@ -21,7 +21,6 @@ from lib.errors import (
 )
 from lib.health_checks import (
     EXPIRES_SOON,
-    FAULTS,
     Finding,
     account_findings,
     app_finding,
@@ -45,15 +44,6 @@ def reasons(findings: list[Finding]) -> list[str | None]:
 
 def token(**facts: Any) -> list[Finding]:
     return token_findings({"data": {**GOOD_TOKEN, **facts}}, now=NOW, needs_audiences=True)
-
-
-@pytest.mark.parametrize("reason", sorted(FAULTS))
-def test_each_fault_says_what_it_is_and_what_to_do(reason: str) -> None:
-    fault = FAULTS[reason]
-    assert fault.status in {"warning", "error", "unknown"}
-    assert fault.message
-    assert not fault.message.endswith(".")
-    assert fault.action.endswith((".", ">."))
 
 
 class TestToken:

@@ -218,17 +218,17 @@ class TestWhatIsNotThere:
     def test_an_account_of_others_is_told(self, functions: Functions) -> None:
         functions.config["connections"]["globex"]["ad_account_id"] = ACCOUNT
         rows = check(functions)
-        assert faults(rows) == {
-            ("globex", "ad_account", ACCOUNT, "not_found"),
-            ("globex", "audience", ACCOUNT, "not_found"),
-        }
+        assert faults(rows) == {("globex", "ad_account", ACCOUNT, "not_found")}
 
     def test_a_dataset_that_is_not_there_is_told(self, functions: Functions) -> None:
         functions.config["connections"]["acme"]["dataset_id"] = "9999"
-        assert faults(check(functions)) == {
-            ("acme", "dataset", "9999", "not_found"),
-            ("acme", "match_quality", "9999", "not_found"),
-        }
+        assert faults(check(functions)) == {("acme", "dataset", "9999", "not_found")}
+
+    def test_a_token_that_may_not_read_the_quality_of_events_is_told_as_a_warning(self, functions: Functions) -> None:
+        functions.stack.graph.faults.add(Fault.error(10, match="dataset_quality"))
+        (row,) = (row for row in check(functions) if row["status"] != "ok")
+        assert (row["kind"], row["status"], row["reason"]) == ("match_quality", "warning", "quality_unreadable")
+        assert (row["error_code"], "ads_read" in row["action"]) == (10, True)
 
     def test_what_a_connection_does_not_name_is_not_checked(self, functions: Functions) -> None:
         for key in ("ad_account_id", "dataset_id"):
@@ -272,9 +272,7 @@ class TestMetaDoesNotAnswer:
         graph.throttle(ACCOUNT, minutes=5)
         assert faults(check(functions)) == {
             ("acme", "ad_account", ACCOUNT, "throttled"),
-            ("acme", "audience", ACCOUNT, "throttled"),
             ("acme", "dataset", DATASET, "throttled"),
-            ("acme", "match_quality", DATASET, "throttled"),
         }
         assert graph.calls_while_throttled == 1
 

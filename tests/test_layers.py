@@ -32,7 +32,7 @@ LAYERS: Final[Mapping[str, str]] = {
     "parse": "relay_request large_body event_request products common_event people segments",
     "gate": "consent authentication us_privacy",
     "ground": "errors hashing normalization regions identifiers phone_numbers report data_processing graph_errors "
-    "graph_answers version cuts identity_settings",
+    "health_faults graph_answers version cuts identity_settings",
 }
 BELOW_THE_LINE: Final = ("build", "parse", "gate", "ground")
 LAYER_OF: Final = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
