@@ -66,7 +66,7 @@ class Month:
     devices: float = 2.2
     log_in: float = 0.30
     logged_in: float = 0.30
-    stated: float = 0.40
+    stated: float = 0.35
     phones: float = 0.40
     households: float = 0.40
     shared_devices: float = 0.02

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lib.identity_settings import IdentitySettings, Limits
 from tests.simulate_identity import Month, report, simulate, visits
 
-SMALL = Month(people=400)
+SMALL = Month(people=1_000)
 
 
 def test_it_joins_nobody_wrongly_and_makes_twice_as_many_events_tell_an_email_or_a_phone() -> None:
