@@ -16,7 +16,7 @@ locals {
     }
   }
   # Each reads the view `deliveries` or the health log; README.md says what for.
-  views = toset(["consent", "errors", "health", "identity", "latency", "match_quality", "meta_usage", "outcomes", "rejects"])
+  views = toset(["consent", "errors", "health", "identity", "latency", "match_keys", "match_quality", "meta_usage", "outcomes", "rejects"])
   view_values = {
     delivery_log = local.table_ids.delivery_log
     health_log   = local.table_ids.health_log

@@ -32,6 +32,7 @@ _TWICE: Final = 100
 _CONNECTIONS: Final = ("acme", "globex")
 _ERRORS: Final = ((190, 463), (4, None), (100, 2804003), (100, 33), (999_999, None), (80_004, None), (None, None))
 _REJECTS: Final = ("PHONE: not a phone number", "DOB: an impossible date", "user_data.em: not an e-mail", "no key")
+_MATCH_KEYS: Final = ("em", "ph", "external_id", "fbc")
 _SIGNALS: Final = ("ad_storage", "ad_user_data", "ad_personalization")
 
 
@@ -72,7 +73,13 @@ def _row(chance: random.Random, number: int, logged_at: dt.datetime) -> Row:
             "identity_fields_added": chance.randint(0, 5),
         }
         if chance.random() < 0.5:
-            row["identity_source"] = "firestore"
+            before = {key: chance.randint(0, received) for key in chance.sample(_MATCH_KEYS, 2)}
+            added = {key: chance.randint(1, received) for key in _MATCH_KEYS if key not in before}
+            row |= {
+                "identity_source": "graph",
+                "match_keys_before": json.dumps(before, separators=(",", ":")),
+                "match_keys_after": json.dumps(before | added, separators=(",", ":")),
+            }
     elif outcome == "withheld":
         row["consent_missing"] = ", ".join(sorted(chance.sample(_SIGNALS, chance.randint(1, 3))))
     elif outcome == "rejected":
@@ -291,6 +298,19 @@ class TestNumbers:
             for row in warehouse.rows("identity")
         }
         assert expected == shown
+
+    def test_match_keys_before_and_after(self, warehouse: Warehouse) -> None:
+        expected: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+        for row in warehouse.counted():
+            for place, name in enumerate(("match_keys_before", "match_keys_after")):
+                for key, number in json.loads(row.get(name, "{}")).items() if row["kind"] == "events" else ():
+                    expected[day(row), row["connection"], key][place] += number
+        shown = {
+            (row["day"], row["connection"], row["match_key"]): [row["events_before"], row["events_after"]]
+            for row in warehouse.rows("match_keys")
+        }
+        assert expected == shown
+        assert all(row["added"] == row["events_after"] - row["events_before"] for row in warehouse.rows("match_keys"))
 
     def test_metas_limits_and_what_is_left(self, warehouse: Warehouse) -> None:
         def hour(row: Row) -> dt.datetime:
