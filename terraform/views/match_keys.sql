@@ -4,33 +4,21 @@ SELECT
   day,
   connection,
   match_key,
-  SUM(before) AS events_before,
-  SUM(after) AS events_after,
-  SUM(after) - SUM(before) AS added
+  SUM(IF(is_after, 0, number)) AS events_before,
+  SUM(IF(is_after, number, 0)) AS events_after
 FROM (
   SELECT
     day,
     connection,
+    is_after,
     REGEXP_EXTRACT(pair, r'^"(.*)":[0-9]+$') AS match_key,
-    CAST(REGEXP_EXTRACT(pair, r':([0-9]+)$') AS INT64) AS before,
-    0 AS after
-  FROM
-    `${deliveries}`,
-    UNNEST(REGEXP_EXTRACT_ALL(match_keys_before, r'"[^"]*":[0-9]+')) AS pair
-  WHERE
-    kind = 'events'
-  UNION ALL
-  SELECT
-    day,
-    connection,
-    REGEXP_EXTRACT(pair, r'^"(.*)":[0-9]+$') AS match_key,
-    0 AS before,
-    CAST(REGEXP_EXTRACT(pair, r':([0-9]+)$') AS INT64) AS after
-  FROM
-    `${deliveries}`,
-    UNNEST(REGEXP_EXTRACT_ALL(match_keys_after, r'"[^"]*":[0-9]+')) AS pair
-  WHERE
-    kind = 'events'
+    CAST(REGEXP_EXTRACT(pair, r':([0-9]+)$') AS INT64) AS number
+  FROM (
+    SELECT day, connection, FALSE AS is_after, match_keys_before AS counts FROM `${deliveries}` WHERE kind = 'events'
+    UNION ALL
+    SELECT day, connection, TRUE AS is_after, match_keys_after AS counts FROM `${deliveries}` WHERE kind = 'events'
+  ),
+    UNNEST(REGEXP_EXTRACT_ALL(counts, r'"[^"]*":[0-9]+')) AS pair
 )
 GROUP BY
   day, connection, match_key
