@@ -56,6 +56,8 @@ class Replacing:
     work: SyncWork
     #: Of all rows that a request itself carries: who repeats it goes on with its session.
     _digest: Any = field(default_factory=sha256)
+    #: What was read of the audience a moment ago, by the guards.
+    _fresh: Mapping[str, Any] | None = None
     _skips: bool = False
     _ended: bool = False
 
@@ -104,7 +106,7 @@ class Replacing:
 
     def _why_not(self, counted: int) -> RefusedReplaceError | None:
         """Return what forbids to replace the audience by so many members."""
-        state = self._state()
+        state = self._fresh = self._state()
         if state.get("subtype", "CUSTOM") != "CUSTOM":
             return RefusedReplaceError("the audience is not made of customer files, and cannot be replaced")
         now = _number(state.get("approximate_count_lower_bound"))
@@ -148,7 +150,8 @@ class Replacing:
         Raises:
             TransientGraphAPIError: Another replace is under way.
         """
-        busy = _code(self._state()) == _REPLACING
+        state, self._fresh = self._fresh or self._state(), None
+        busy = _code(state) == _REPLACING
         while (known := self._known()) is not None:
             task = self.work.task
             if busy:

@@ -142,10 +142,11 @@ class SyncFlow:
         return _answer(work.result, report), work.sending
 
     def _do(self, work: SyncWork) -> None:
-        if work.task.step == "begin":
-            self._begin(work)
-        else:
-            _steps(work)
+        with work.warehouse.turn():
+            if work.task.step == "begin":
+                self._begin(work)
+            else:
+                _steps(work)
 
     def _begin(self, work: SyncWork) -> None:
         """Find the audience, cut the source, and do or distribute what is to be done."""

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any, Final
 
 from lib.cuts import PAGE_ROWS
+from lib.errors import SourceUnavailableError
 from lib.segment_source import SegmentSources
 
 if TYPE_CHECKING:
     from lib.member_table import MemberTable
     from lib.sync_progress import SyncProgress
+
+#: Sources that an instance reads at once. Each takes the memory of a batch, and more are no quicker: an instance has
+#: one processor, and Cloud Run has others.
+_AT_ONCE: Final = 2
+#: Seconds to wait for one's turn; then another instance may have it.
+_TURN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +38,22 @@ class Warehouse:
     storage: Callable[[], Any]
     delivery_log: str | None = None
     page_rows: int = PAGE_ROWS
+    _turns: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE), repr=False)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """
+        Read within, once others have done.
+
+        Raises:
+            SourceUnavailableError: They go on for too long.
+        """
+        if not self._turns.acquire(timeout=_TURN_S):
+            raise SourceUnavailableError("this instance reads as many sources as it can")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @property
     def sources(self) -> SegmentSources:

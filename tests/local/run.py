@@ -18,7 +18,7 @@ import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -35,6 +35,7 @@ from tests.local.stack import (
     KEY,
     OTHER_DATASET,
     TOPIC,
+    VIP,
     Function,
     Stack,
     free_port,
@@ -102,6 +103,12 @@ _VISIT: Final = {
     "user_agent": PURCHASE["user_agent"],
     "ip_override": "203.0.113.7",
 }
+
+
+def _loyal(numbers: Iterable[int]) -> list[dict[str, str]]:
+    """Return members of a segment as a table has them."""
+    return [{"email": f"Loyal{number}@Example.com", "country": "DE"} for number in numbers]
+
 
 SCENES: Final = (
     Scene(
@@ -366,6 +373,25 @@ SCENES: Final = (
         after=_flush,
         members={"CA_Segment 1": -1},
         logged={"queued": 1, "delivered": 1},
+    ),
+    Scene(
+        title="a segment of 12,345 people is synced from a BigQuery table",
+        kind="segments",
+        before=lambda stack: stack.load(VIP, _loyal(range(12_345))),
+        body={"segment": {"id": "loyal", "name": "Loyal"}, "change": "sync", "source": "vip"},
+        status=202,
+        outcome="queued",
+        members={"CA_Loyal": +12_345},
+        logged={"queued": 2, "delivered": 2},
+    ),
+    Scene(
+        title="the table has other people by now, one of whom nobody could know: the segment is replaced",
+        kind="segments",
+        through="Pub/Sub",
+        before=lambda stack: stack.load(VIP, [*_loyal(range(3_000, 14_000)), {"email": "unknown"}]),
+        body={"segment": {"id": "loyal", "name": "Loyal"}, "change": "replace", "source": "vip"},
+        members={"CA_Loyal": 11_000 - 12_345},
+        logged={"queued": 1, "delivered": 2, "rejected": 1},
     ),
 )
 
