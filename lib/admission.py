@@ -17,7 +17,9 @@ from lib.report import Report
 from lib.sending import Mode, Outside
 
 #: What a caller is told whose person could not be forgotten.
-NOT_FORGOTTEN: Final = "identity: a withdrawal of consent could not be followed; what is known expires by itself"
+NOT_FORGOTTEN: Final = (
+    "identity: a withdrawal of consent could not be followed; the next event that denies it is tried again"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Final, Literal
 
@@ -272,7 +273,13 @@ def shared_keys(values: Iterable[str], secret: bytes, countries: Iterable[Settin
 
 def _keyed(secret: bytes, text: str) -> str:
     """Return a hash of *text* that nobody can make without *secret*: BLAKE2b with a key, RFC 7693."""
-    return blake2b(text.encode(), key=sha256(secret).digest(), digest_size=16).hexdigest()
+    return blake2b(text.encode(), key=_derived(secret), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _derived(secret: bytes) -> bytes:
+    """Return a key of the right length."""
+    return sha256(secret).digest()
 
 
 def first_key(keys: Iterable[Key]) -> Key:

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from lib.admission import NOT_FORGOTTEN
 from lib.common_event import CommonEvent
 from lib.errors import IdentityError, IdentityUnreachableError, RelayError
 from lib.graph_request import GraphRequest
@@ -223,7 +224,10 @@ class Recognition:
             return True
         deadline = self.recognizer.clock.monotonic() + self._time_s()
         steps = [partial(self._attempt, partial(resolver.forget, one, deadline=deadline)) for one in people if one]
-        return all(self.recognizer.in_time(steps, self._time_s()))
+        if all(self.recognizer.in_time(steps, self._time_s())):
+            return True
+        logger.error(NOT_FORGOTTEN)
+        return False
 
     def columns(self, request: GraphRequest) -> dict[str, object]:
         """Return what the delivery log says of identity in a call to Meta."""

@@ -42,6 +42,8 @@ class IdentityService:
         self.token = token
         self.handle: Callable[[dict[str, Any]], Reply | None] = lambda _body: visits()
         self.bodies: list[dict[str, Any]] = []
+        #: One entry for each connection, since the server gives each a thread.
+        self.connections: set[int] = set()
         self._lock = threading.Lock()
         self._server = HTTPServer(self._handle)
         self._stack = ExitStack()
@@ -70,4 +72,5 @@ class IdentityService:
         body = orjson.loads(request.body)
         with self._lock:
             self.bodies.append(body)
+            self.connections.add(threading.get_ident())
         return self.handle(body)

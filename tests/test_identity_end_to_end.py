@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -14,6 +15,7 @@ from tests.functions import DENIED, GRANTED, Functions
 from tests.identity_service import IdentityService, answer, journal, visits
 from tests.local.http_server import Reply
 from tests.local.stack import DATASET, secret
+from tests.test_identity_store import firestore_client
 
 UUID: Final = "5f0c2f6e-2b9f-4a57-9d1a-0c0ffee00001"
 LIMIT_S: Final = 0.3
@@ -148,13 +150,15 @@ class TestOmni:
         stated = ([digest("ada@example.com")], [digest("c-1")], fbc)
         assert stated == (user_data["em"], user_data["external_id"], user_data["fbc"])
 
-    def test_one_question_and_one_connection_for_many_events(
-        self, functions: Functions, service: IdentityService
-    ) -> None:
-        service.handle = lambda _body: visits(UUID)
+    def test_a_visitor_is_asked_about_once(self, functions: Functions, service: IdentityService) -> None:
         for _ in range(3):
             send(functions, visit())
         assert 1 == len(service.bodies)
+
+    def test_many_are_asked_about_over_one_connection(self, functions: Functions, service: IdentityService) -> None:
+        for number in range(5):
+            send(functions, visit(f"{number}.1"))
+        assert (5, 1) == (len(service.bodies), len(service.connections))
 
     @pytest.mark.parametrize(
         ("handle", "error_type"),
@@ -242,6 +246,24 @@ class TestOmni:
         answered = functions.receive({"consent": DENIED, "event_data": visit()}, path="/events")
         assert "withheld" == answered["outcome"]
         assert [] == service.bodies
+
+
+@pytest.mark.emulator
+class TestFirestore:
+    def test_another_instance_knows_what_one_has_learned_and_forgets_what_one_has_forgotten(
+        self, functions: Functions, graph: dict[str, Any]
+    ) -> None:
+        firestore_client("local").close()
+        functions.environ["FIRESTORE_EMULATOR_HOST"] = os.environ["RELAY_TEST_FIRESTORE_EMULATOR"]
+        del graph["memory"]
+        graph |= {"firestore": {"collection": f"people_{time.time_ns()}"}, "timeout_ms": 5_000}
+        send(functions, login())
+        functions.restart()
+        assert [digest("ada@example.com")] == send(functions, visit())["em"]
+        functions.publish({"user": {"EMAIL": "ada@example.com"}}, type="erase")
+        functions.drain()
+        functions.restart()
+        assert "em" not in send(functions, visit())
 
 
 class TestGraph:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from threading import Barrier, Thread
@@ -11,7 +10,6 @@ from typing import Any, Final
 
 import pytest
 
-from lib.errors import IdentityUnreachableError
 from lib.firestore_store import FirestoreStore
 from lib.identity_settings import FirestoreSettings
 from lib.identity_store import ConflictError, MemoryStore, Store, Stored, Write
@@ -120,31 +118,3 @@ class TestStore:
         assert {} == find(store, "em:a", "em:b")
         if isinstance(store, MemoryStore):
             assert ({}, {}) == (store.everything(), store._names)
-
-
-class TestFirestore:
-    @pytest.mark.emulator
-    def test_a_document_has_what_a_ttl_policy_wants(self) -> None:
-        client = firestore_client(f"p-{uuid.uuid4().hex[:12]}")
-        replace(FirestoreStore(lambda: client, FirestoreSettings(collection="people")), [], write("1", "em:a"))
-        document = client.collection("people").document("1").get().to_dict()
-        assert NOW == document["expires_at"].timestamp()
-        assert ["em:a"] == document["keys"]
-        client.close()
-
-    def test_one_that_does_not_answer_is_given_up_in_time_and_tells_nothing_of_whom_it_was_asked_about(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        # A port at which nobody listens: gRPC goes on trying.
-        monkeypatch.setenv("RELAY_TEST_FIRESTORE_EMULATOR", "127.0.0.1:9")
-        client = firestore_client("p")
-        store = FirestoreStore(lambda: client, FirestoreSettings())
-        began = time.monotonic()
-        with pytest.raises(IdentityUnreachableError) as caught:
-            store.find(["em:secret"], timeout_s=0.2)
-        with pytest.raises(IdentityUnreachableError):
-            store.replace([], [write("1", "em:secret")], timeout_s=0.2)
-        assert time.monotonic() - began < 3
-        assert "Firestore" == caught.value.scope
-        assert "secret" not in caught.value.message
-        client.close()
