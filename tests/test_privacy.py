@@ -451,3 +451,28 @@ def test_of_a_segments_change(observed: Observed, change: str, name: str) -> Non
         assert found_in(json.dumps(dict(message.attributes)) + message.ordering_key) == set()
     assert functions.push(b"{}", {"type": "flush"}) == 200
     observed.check(answer)
+
+
+#: What an erasure may come to.
+ERASURES: Final[Mapping[str, tuple[Callable[[Functions], object], Mapping[str, Any], int]]] = {
+    "removed everywhere": (lambda _functions: None, PERSON, 200),
+    "rejected in part": (lambda _functions: None, BAD_PERSON, 200),
+    "left to the queue": (faults(Fault(status=503, times=99, match="usersofanyaudience")), PERSON, 202),
+    "refused by Meta, which repeats it": (
+        faults(Fault(status=400, body={"error": ECHO}, match="usersofanyaudience", times=9)),
+        PERSON,
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERASURES)
+def test_of_an_erasure(observed: Observed, name: str) -> None:
+    arrange, person, status = ERASURES[name]
+    functions = observed.functions
+    functions.config["callers"]["sgtm"]["actions"].append("erase")
+    functions.config["identity"] = {"memory": True, "key": secret("relay-key-sgtm") + "/versions/latest"}
+    arrange(functions)
+    answer = functions.receive({"user": dict(person), "debug": True}, path="/erase")
+    assert answer.status == status
+    observed.check(answer)
