@@ -44,8 +44,8 @@ _REWINDS: Final = 2
 
 #: Of code 2650 (Customer File Custom Audiences, "Error codes").
 _BUSY, _TIMED_OUT, _FIRST_MISSING, _FINISHED = 1870145, 1870158, 1870147, 1870159
-#: operation_status.code: "replace in progress".
-_REPLACING: Final = 414
+#: operation_status.code: "replace in progress", "no upload yet".
+_REPLACING, _NO_UPLOAD_YET = 414, 410
 _STATE_FIELDS: Final = "subtype,operation_status,approximate_count_lower_bound"
 
 
@@ -97,6 +97,10 @@ class Replacing:
             return False
         if (reason := self._why_not(counted)) is not None:
             work.refuse(reason)
+            return False
+        if _code(self._fresh or {}) == _NO_UPLOAD_YET:
+            # Only an audience whose state is normal can be replaced; one that nobody is in yet needs no more than that all are added.
+            self._add(replace(work.task, step="send", cuts=work.task.whole, whole=()))
             return False
         # What was found is found again when it is sent, and logged then.
         work.report = Report(warnings=work.report.warnings)
@@ -318,6 +322,7 @@ class Replacing:
             self.work.result.parts.append("delivered")
             return None
         self.work.result.errors.append(error)
+        self.work.write()
         stop(self.work, error, here, done=done)
         return None
 

@@ -21,12 +21,14 @@ class Reject:
         field: The key of the cell that is emptied; None where the row as a whole is meant.
         reason: A fixed text.
         audience_id: The one destination that it concerns; None for all.
+        row_id: The row's own name in its source, where the source says which column holds one.
     """
 
     row: int
     field: str | None
     reason: str
     audience_id: str | None = None
+    row_id: str | None = None
 
 
 def _counts() -> defaultdict[Any, int]:
@@ -99,6 +101,7 @@ class Report:
         return [
             {"row": reject.row, "field": reject.field, "reason": reject.reason}
             | ({"audience_id": reject.audience_id} if reject.audience_id else {})
+            | ({"row_id": reject.row_id} if reject.row_id else {})
             for reject in sorted(self.rejects, key=lambda reject: reject.row)
         ]
 

@@ -23,7 +23,7 @@ from lib.errors import InvalidRequestError, NobodyToSendError
 from lib.member_batches import NOT_IN_A_REPLACE
 from lib.outcomes import Answer, Result, together
 from lib.relay_request import AudienceRequest, Destination
-from lib.report import Report
+from lib.report import Reject, Report
 from lib.segments import Segment, SegmentRequest, parse_segment_request
 from lib.sending import Origin, Outside, Sending
 from lib.sync_task import Task, Terms, parse_task
@@ -167,14 +167,16 @@ class SyncFlow:
             _steps(work)
 
     def _show(self, task: Task, sending: Sending, report: Report) -> tuple[Answer, Sending]:
-        """Show the calls of the first page; the audience is looked for, and not made."""
+        """Show the calls of the first page, and its rejects by the source's own ids; no audience is made."""
         work = SyncWork.on(task, self.config, self.outside, sending.origin)
         work.sending.mode = "show"
-        cuts = work.cuts_of(self._source(task.source))
+        source = self._source(task.source)
+        cuts = work.cuts_of(source)
         audience_id = self._audience_of(work, show=True)
         work.take_up(replace(task, audience_id=audience_id, cuts=tuple(cuts[:1])))
         for page, _ in work.pages():
             _show_page(work, page)
+            work.report.rejects = [_with_id(one, page, source) for one in work.report.rejects]
             break
         report.warn(f"the first {min(rows_of(cuts), work.page_rows)} of {rows_of(cuts)} members are shown")
         report.merge(work.report)
@@ -191,9 +193,9 @@ class SyncFlow:
         show = sending.mode == "show"
         if not members:
             raise NobodyToSendError("the list is empty", field="users")
+        work.own, work.categories = members, request.categories
         audience_id = self._audience_of(work, show=show)
         work.take_up(replace(task, audience_id=audience_id, batches=pages_in(len(members), work.page_rows)))
-        work.own, work.categories = members, request.categories
         if show:
             work.sending.mode = "show"
             for page, _ in work.pages():
@@ -204,6 +206,8 @@ class SyncFlow:
             for page, _ in work.pages():
                 send_page(work, page)
         else:
+            if sending.mode == "queue":
+                report.warn("optimistic: members that the request itself carries are mirrored or replaced at once")
             _steps(work)
         report.merge(work.report)
         return _answer(work.result, report), work.sending
@@ -285,6 +289,13 @@ def _show_page(work: SyncWork, page: Page) -> None:
     for batch in work.batches(without=without).of(page, report):
         work.sending.dispatch([(work.result, call_of(work.task, batch, page.batch, action=action))])
     work.end_page(report, batch=page.batch)
+
+
+def _with_id(reject: Reject, page: Page, source: Source) -> Reject:
+    """Return a reject with what the source itself calls its row."""
+    member = page.members[reject.row - page.first_row]
+    value = None if member is None or source.row_id is None else member.get(source.row_id)
+    return reject if value is None else replace(reject, row_id=str(value))
 
 
 def _withheld(task: Task, report: Report) -> Answer:

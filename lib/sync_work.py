@@ -18,7 +18,7 @@ from lib.errors import ConfigurationError, RateLimitError, RelayError
 from lib.member_batches import MemberBatches, add_up, pages_of
 from lib.outcomes import Outcome, Result
 from lib.report import Report
-from lib.segment_audiences import SegmentAudiences
+from lib.segment_audiences import KnownAudiences, SegmentAudiences
 from lib.sending import Origin, Outside, Sending, error_columns
 from lib.sync_task import Task
 from lib.warehouse import Warehouse
@@ -108,12 +108,12 @@ class SyncWork:
 
     @property
     def audiences(self) -> SegmentAudiences:
-        """What finds and makes the audience."""
+        """What finds and makes the audience; for a source it looks anew, since what is remembered may be deleted."""
         return SegmentAudiences(
             graph_api=self.outside.graph_api,
             clock=self.outside.clock,
             settings=self.settings,
-            known=self.outside.known_audiences,
+            known=KnownAudiences() if self.own is None else self.outside.known_audiences,
         )
 
     def batches(self, *, without: frozenset[str] = frozenset()) -> MemberBatches:

@@ -152,6 +152,41 @@ class TestMetaSays:
         world.drain()
         assert world.emails() == hashed(range(50, 180))
 
+    @pytest.mark.parametrize(
+        ("code", "subcode", "told"),
+        [
+            (2650, 1870144, "the audience is too large to be replaced"),
+            (2650, None, "the audience could not be updated"),
+            (100, 1713230, "the audience is flagged and takes no uploads"),
+        ],
+        ids=["100 million", "other shape", "upload blocked"],
+    )
+    def test_refusals_for_good_are_told_and_the_message_can_be_put_back(
+        self, world: World, code: int, subcode: int | None, told: str
+    ) -> None:
+        self.replace(world, Fault.error(code, subcode, match="usersreplace"))
+        world.drain()
+        ((task, attributes),) = world.queue.dead
+        (failed,) = world.rows(outcome="failed")
+        assert told in failed["error_message"]
+        assert (failed["error_code"], failed["error_subcode"]) == (code, subcode)
+        assert attributes["reason"] == failed["error_message"]
+        assert world.emails() == hashed(range(100))
+        world.publish(task)
+        world.drain()
+        assert world.emails() == hashed(range(50, 180))
+
+    @pytest.mark.parametrize(("code", "subcode"), [(200, 1870090), (190, 463), (803, None), (80003, 2446079)], ids=str)
+    def test_what_ends_by_itself_or_once_a_person_has_acted_is_tried_again(
+        self, world: World, code: int, subcode: int | None
+    ) -> None:
+        self.replace(world, Fault.error(code, subcode, match="usersreplace", times=3))
+        assert not world.deliver() or world.queue.waiting
+        assert world.emails() == hashed(range(100))
+        world.drain()
+        assert world.emails() == hashed(range(50, 180))
+        assert world.queue.dead == []
+
     def test_the_first_batch_is_missing_so_it_begins_anew(self, world: World) -> None:
         self.replace(world)
         world.graph.faults.add(Fault.error(2650, 1870147, match="usersreplace"))
@@ -231,6 +266,15 @@ class TestMetaSays:
         assert len(batches(world)) == 1
         assert world.drain() > 80
         assert world.emails() == hashed(range(50, 180))
+
+    def test_an_audience_that_nobody_was_ever_in_is_filled(self, world: World) -> None:
+        begin(world, range(1))
+        world.graph.set_operation_status(world.audience, 410)
+        world.fill(people(range(130)))
+        world.ask("replace")
+        world.drain()
+        assert world.calls("usersreplace") == []
+        assert world.emails() == hashed(range(130))
 
     def test_a_flagged_audience_is_left_as_it_is(self, world: World) -> None:
         begin(world, range(100))

@@ -109,6 +109,18 @@ class TestFromASource:
         assert said["warnings"] == ["the first 50 of 70 members are shown"]
         assert world.graph.audiences() == []
 
+    def test_a_dry_run_names_rejects_as_the_source_does(self) -> None:
+        with World(sources={"file": {"bucket": {"uri": "gs://crm/vip.json"}, "row_id": "no"}}) as world:
+            lines = [{"no": 17, "email": "a@b.de"}, {"no": 18, "email": "?"}, 5]
+            world.storage.put("crm", "vip.json", b"\n".join(map(orjson.dumps, lines)))
+            body = {"segment": SEGMENT, "change": "sync", "source": "file", "dry_run": True}
+            said = json.loads(world.post("/segments", body).body)
+            assert [(one["row"], one.get("row_id"), one["reason"]) for one in said["rejected"]] == [
+                (1, "18", "not an e-mail address"),
+                (1, "18", "not enough identifiers"),
+                (2, None, "not a list or object"),
+            ]
+
     def test_an_empty_source_is_refused_and_told(self, world: World) -> None:
         world.ask("sync")
         world.drain()
@@ -249,6 +261,28 @@ class TestMetaSays:
         world.queue.waiting.append(Held(orjson.dumps(task), attributes, "again"))
         world.drain()
         assert world.emails() == hashed(range(620))
+
+
+class TestTheAudience:
+    @pytest.mark.parametrize("change", ["sync", "mirror", "replace"])
+    def test_one_that_was_deleted_is_made_anew_and_filled(self, world: World, change: str) -> None:
+        world.fill(people(range(60)))
+        world.ask("sync")
+        world.drain()
+        gone = world.audience
+        connection = world.relay.config.connections["acme"]
+        world.relay.outside.graph_api.change("DELETE", gone, {}, connection)
+        world.ask(change)
+        world.drain()
+        assert world.audience != gone
+        assert world.emails() == hashed(range(60))
+
+    def test_two_workers_that_begin_the_same_sync_make_one_audience(self, world: World) -> None:
+        world.fill(people(range(60)))
+        world.ask("sync")
+        world.ask("sync")
+        world.drain()
+        assert world.emails() == hashed(range(60))
 
 
 class TestProgress:

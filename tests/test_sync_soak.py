@@ -148,7 +148,7 @@ def sync(monkeypatch: pytest.MonkeyPatch, count: int, *, kills: int) -> tuple[fl
 
 def test_all_become_members_though_a_worker_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     one_batch = memory_of_one_batch(monkeypatch)
-    _, peak = sync(monkeypatch, 6 * PAGE_ROWS, kills=1)
+    _, peak = sync(monkeypatch, 5 * PAGE_ROWS + 1_000, kills=1)
     assert peak <= 1.3 * one_batch
 
 
