@@ -99,7 +99,7 @@ class Replacing:
             work.refuse(reason)
             return False
         if _code(self._fresh or {}) == _NO_UPLOAD_YET:
-            # Only an audience whose state is normal can be replaced; one that nobody is in yet needs no more than that all are added.
+            # Only an audience whose state is normal can be replaced; where nobody is in it, adding is as good.
             self._add(replace(work.task, step="send", cuts=work.task.whole, whole=()))
             return False
         # What was found is found again when it is sent, and logged then.
