@@ -21,10 +21,11 @@ check: $(STAMP) check-terraform
 	$(BIN)/mypy
 
 check-terraform: $(STAMP) ## by Terraform itself, its providers from the registry or TF_REATTACH_PROVIDERS; QUICK=1 misspells nothing
-	$(BIN)/python -m pytest -m terraform $(if $(QUICK),-k "not Misspellings") tests/test_terraform.py tests/test_terraform_checklist.py
+	$(BIN)/python -m pytest -m terraform $(if $(QUICK),-k "not Misspellings") tests/test_terraform.py tests/test_terraform_checklist.py tests/test_terraform_readme.py
 
-terraform: $(STAMP) ## what is written of Terraform or for it: tests/data/terraform.json and the next steps of the view `errors`
+terraform: $(STAMP) ## what is generated for it and of it: the steps of the view `errors`, README tables, tests/data/terraform.json
 	$(BIN)/python -m tests.tools.build_next_steps
+	$(BIN)/python -m tests.tools.build_terraform_readme
 	$(BIN)/python -m tests.tools.build_terraform
 
 bench: $(STAMP)

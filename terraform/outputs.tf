@@ -1,3 +1,8 @@
+output "configuration" {
+  description = "The configuration document, for `python -m lib.cli` on a desk; it names secrets and holds none."
+  value       = local.configuration
+}
+
 output "dataset" {
   description = "The BigQuery dataset with the logs and the views."
   value       = "${var.project_id}.${local.dataset}"
@@ -16,9 +21,9 @@ output "next_steps" {
       for name in keys(local.secrets) :
       "  printf %s \"$VALUE\" | gcloud secrets versions add ${var.name}-${name} --project=${var.project_id} --data-file=-"
     ]),
-    "Then send a first message:",
-    "  gcloud pubsub topics publish ${local.topics.queue} --project=${var.project_id} --attribute=type=health --message='{}'",
-    "and read what became of it in ${var.project_id}.${local.dataset}.",
+    "Then have everything looked at, and read what was found:",
+    "  gcloud scheduler jobs run ${var.name}-health --project=${var.project_id} --location=${var.region}",
+    "  bq query --project_id=${var.project_id} --use_legacy_sql=false 'SELECT kind, connection, subject, status, message, action FROM ${local.dataset}.health'",
   ])
 }
 

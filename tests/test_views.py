@@ -77,6 +77,7 @@ def _row(chance: random.Random, number: int, logged_at: dt.datetime) -> Row:
             added = {key: chance.randint(1, received) for key in _MATCH_KEYS if key not in before}
             row |= {
                 "identity_source": "graph",
+                "identity_outcome": chance.choice(("hit", "miss", "hit, miss")),
                 "match_keys_before": json.dumps(before, separators=(",", ":")),
                 "match_keys_after": json.dumps(before | added, separators=(",", ":")),
             }
@@ -290,11 +291,21 @@ class TestNumbers:
         expected = {
             key: (len(rows), total(rows, "rows_sent"), total(rows, "identity_fields_added"))
             for key, rows in grouped(
-                sent, lambda row: (day(row), row["connection"], row.get("identity_source", "nobody"))
+                sent,
+                lambda row: (
+                    day(row),
+                    row["connection"],
+                    row.get("identity_source", "nobody"),
+                    row.get("identity_outcome", "not asked"),
+                ),
             ).items()
         }
         shown = {
-            (row["day"], row["connection"], row["recognised_by"]): (row["calls"], row["events"], row["fields_added"])
+            (row["day"], row["connection"], row["recognised_by"], row["known_before"]): (
+                row["calls"],
+                row["events"],
+                row["fields_added"],
+            )
             for row in warehouse.rows("identity")
         }
         assert expected == shown
