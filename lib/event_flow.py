@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.admission import NOT_FORGOTTEN, Admission, why_withheld, withheld_columns
 from lib.authentication import Rights
-from lib.click_ids import browser_ids, enhanced, enhancement_cookie
+from lib.click_ids import BrowserIds, browser_ids, enhanced, enhancement_cookie
 from lib.common_event import CommonEvent
 from lib.config import Config, Connection
 from lib.consent import Verdict
@@ -282,30 +282,12 @@ class EventFlow:
     ) -> dict[str, Any] | None:
         """Return Meta's server event; None if it is rejected. A browser is given the cookies that it lacks."""
         now = self._now(origin)
-        own_user_data = _mapping(request.overrides.get("user_data"))
-        cookies = browser.cookies if browser else {}
-        ids = browser_ids(
-            one.event,
-            overrides=own_user_data,
-            cookies=cookies,
-            time_ms=lambda: 1000 * time_of_event(one.event, request.overrides, now=now),
-            new_fbp=_new_fbp(request, one, origin),
-            report=way.report,
-            row=one.row,
-        )
-        user_data = build_user_data(
-            one.event,
-            overrides=own_user_data,
-            cookies=cookies,
-            browser_ids=ids,
-            settings=settings,
-            report=way.report,
-            row=one.row,
-        )
+        ids, stated = self._stated(request, one, way, settings, browser, origin)
+        remembered = _enhance(browser, stated, settings, way.report, now=now)
+        user_data = remembered
         if recognition:
-            user_data = recognition.add_to(one.row, user_data, hash_external_id=settings.hash_external_id)
-        if browser:
-            user_data = _enhance(browser, user_data, settings, way.report, now=now)
+            # Not into the cookie: what a browser remembers is what it has said itself.
+            user_data = remembered | recognition.add_to(one.row, stated, hash_external_id=settings.hash_external_id)
         server_event = build_server_event(
             one.event,
             EventPolicy(
@@ -321,15 +303,47 @@ class EventFlow:
             row=one.row,
         )
         if browser and server_event is not None:
-            browser.give(ids.cookies() | _remembered(browser, user_data, now=now))
+            browser.give(ids.cookies() | _remembered(browser, remembered, now=now))
         return server_event
+
+    def _stated(
+        self,
+        request: EventRequest,
+        one: _Admitted,
+        way: _Way,
+        settings: Settings,
+        browser: _Browser | None,
+        origin: Origin,
+    ) -> tuple[BrowserIds, dict[str, object]]:
+        """Return the browser's ids and the user_data that the event itself states."""
+        overrides = _mapping(request.overrides.get("user_data"))
+        cookies = browser.cookies if browser else {}
+        ids = browser_ids(
+            one.event,
+            overrides=overrides,
+            cookies=cookies,
+            time_ms=lambda: 1000 * time_of_event(one.event, request.overrides, now=self._now(origin)),
+            new_fbp=_new_fbp(request, one, origin),
+            report=way.report,
+            row=one.row,
+        )
+        user_data = build_user_data(
+            one.event,
+            overrides=overrides,
+            cookies=cookies,
+            browser_ids=ids,
+            settings=settings,
+            report=way.report,
+            row=one.row,
+        )
+        return ids, user_data
 
 
 def _enhance(
-    browser: _Browser, user_data: dict[str, object], settings: Settings, report: Report, *, now: int
+    browser: _Browser | None, user_data: dict[str, object], settings: Settings, report: Report, *, now: int
 ) -> dict[str, object]:
     """Fill missing keys from what this browser's signed cookie remembers."""
-    if browser.key is None:
+    if browser is None or browser.key is None:
         return user_data
     cookie = browser.cookies.get("_gtmeec", "")
     return enhanced(user_data, cookie, key=browser.key, now=now, settings=settings, report=report)

@@ -132,12 +132,29 @@ def identifiers_of(
     stated = _Stated(_FOUND_AT.find(event), overrides, cookies)
     if anonymous_path and not anonymous_id:
         anonymous_id = as_text(event.get(anonymous_path)) or ""
+    forms = _persons(stated, settings)
+    return Identifiers(
+        devices=_devices(stated, anonymous_id),
+        persons={kind: tuple([digest for _, digest in normal]) for kind, normal in forms.items()},
+        clear={kind: forms[kind][0][0] for kind in ("em", "ph") if kind in forms and forms[kind][0][0]},
+        fbc=stated.first("fbc") if with_event else "",
+        event_name=stated.first("event_name") if with_event else "",
+        time=time,
+    )
+
+
+def _devices(stated: _Stated, anonymous_id: str) -> dict[str, str]:
     devices = {}
     if anonymous_id and (text := clean(anonymous_id)) and not _is_filler(text):
         devices["anonymous_id"] = text
     for kind in DEVICES[1:]:
         if kind in stated and (text := stated.first(kind)) and not _is_filler(text):
             devices[kind] = text
+    return devices
+
+
+def _persons(stated: _Stated, settings: Settings) -> dict[str, list[tuple[str, str]]]:
+    """Return the normal forms and hashes of what names a person, by kind."""
     context = Context(settings)
     forms = {}
     for kind in PERSONAL:
@@ -146,14 +163,7 @@ def identifiers_of(
                 context.country = stated.country()
             if normal := _normal_forms(texts, kind, context):
                 forms[kind] = normal
-    return Identifiers(
-        devices=devices,
-        persons={kind: tuple([digest for _, digest in normal]) for kind, normal in forms.items()},
-        clear={kind: forms[kind][0][0] for kind in ("em", "ph") if kind in forms and forms[kind][0][0]},
-        fbc=stated.first("fbc") if with_event else "",
-        event_name=stated.first("event_name") if with_event else "",
-        time=time,
-    )
+    return forms
 
 
 @dataclass(frozen=True, slots=True)

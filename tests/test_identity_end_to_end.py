@@ -299,6 +299,9 @@ class TestGraph:
         cookie = functions.receive(body, path="/events")["cookies"]["_gtmeec"]
         both = send(functions, visit("1.1"), cookies={"_gtmeec": cookie})
         assert [digest("ada@example.com")] == both["em"]
+        # A browser remembers what it has said itself, and nothing that identity knows.
+        answered = functions.receive({"consent": GRANTED, "cookies": {}, "event_data": visit("1.1")}, path="/events")
+        assert "_gtmeec" not in answered["cookies"]
         alone = send(functions, visit("3.3"), cookies={"_gtmeec": cookie})
         assert [digest("bob@example.com")] == alone["em"]
 
