@@ -1,5 +1,4 @@
--- Events by match key and day, as they came and with what identity added: `match_keys_before` and `match_keys_after` hold
--- {"key": number of events, ...} for each call.
+-- How many events had each match key, as they came and with what identity added: the log holds {"key": number, ...}.
 SELECT
   day,
   connection,
