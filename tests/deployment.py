@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 import requests
@@ -39,14 +39,16 @@ class Deployment:
     What `terraform apply` makes, on loopback.
 
     The environments are Terraform's own; all that is added are the addresses of the stand-ins, of which Meta's has its
-    place in the document.
+    place in the document. What both log goes to *log*.
     """
 
-    def __init__(self, stack: Stack, run: str) -> None:
+    def __init__(self, stack: Stack, run: str, log: BinaryIO) -> None:
         self.stack = stack
         rendering = terraform.rendering()[run]
         self._functions = rendering["functions"]
         self.jobs: dict[str, Any] = rendering["jobs"]
+        self.metrics: dict[str, Any] = rendering["metrics"]
+        self._log = log
         self.document: dict[str, Any] = json.loads(self._functions["deliver"]["environment"]["RELAY_CONFIG"])
         self._fill()
         self.receive = self._start("receive")
@@ -74,7 +76,10 @@ class Deployment:
         document = json.loads(environment["RELAY_CONFIG"])
         document["graph_api"] = {**document.get("graph_api", {}), "url": self.stack.graph.url}
         return self.stack.start(
-            target, {**self.stack.environ(), **environment, "RELAY_CONFIG": json.dumps(document)}, port=free_port()
+            target,
+            {**self.stack.environ(), **environment, "RELAY_CONFIG": json.dumps(document)},
+            port=free_port(),
+            log=self._log.fileno(),
         )
 
     def _subscribe(self) -> None:
@@ -116,6 +121,12 @@ class Deployment:
         client: Any = bigquery.Client(project="p", credentials=credentials, client_options=options)
         assert client.insert_rows_json(table, list(rows)) == []
         client.close()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what both functions have logged so far, as Cloud Logging understands it."""
+        self._log.seek(0)
+        lines = [json.loads(line) for line in self._log if line.startswith(b"{")]
+        return [{"severity": line["severity"], "jsonPayload": line} for line in lines]
 
     def rows(self, log: str = "delivery_log") -> list[dict[str, Any]]:
         """Return the rows of a log."""

@@ -99,6 +99,16 @@ class Plan:
         tables = self.of_type("google_bigquery_table").values()
         return {one["table_id"]: one["view"][0]["query"] for one in tables if one["view"]}
 
+    def metrics(self) -> dict[str, Any]:
+        """Return of each metric which lines it counts, and which of their fields are its labels and its value."""
+        return {
+            one["name"]: {
+                "filter": one["filter"],
+                "fields": sorted([*(one["label_extractors"] or {}).values(), *filter(None, [one["value_extractor"]])]),
+            }
+            for one in self.of_type("google_logging_metric").values()
+        }
+
     def jobs(self) -> dict[str, Any]:
         """Return the message that each Scheduler job publishes."""
         found = {}
@@ -157,9 +167,14 @@ def workspace(place: Path) -> Workspace:
 
 
 def rendered(plans: Mapping[str, Plan]) -> dict[str, Any]:
-    """Return what the committed rendering holds: functions, jobs and views of each run that it is kept for."""
+    """Return what the committed rendering holds of each run that it is kept for."""
     return {
-        name: {"functions": plans[name].functions(), "jobs": plans[name].jobs(), "views": plans[name].views()}
+        name: {
+            "functions": plans[name].functions(),
+            "jobs": plans[name].jobs(),
+            "metrics": plans[name].metrics(),
+            "views": plans[name].views(),
+        }
         for name in ("defaults", "everything", "identity_graph")
     }
 

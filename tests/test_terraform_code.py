@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import pytest
@@ -13,7 +14,7 @@ from lib.config import Config, Connection, parse_config
 from tests import terraform
 from tests.deployment import Deployment
 from tests.functions import GRANTED, add
-from tests.local.stack import DATASET, ROOT, Stack
+from tests.local.stack import ACCOUNT, DATASET, ROOT, Stack
 
 RUNS: Final = ("defaults", "everything")
 FUNCTIONS: Final = ("receive", "deliver")
@@ -88,8 +89,8 @@ def test_the_runtime_is_one_that_the_code_runs_on() -> None:
 
 @pytest.fixture(params=RUNS, scope="module")
 def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    with Stack() as stack:
-        yield Deployment(stack, request.param)
+    with Stack() as stack, TemporaryFile() as log:
+        yield Deployment(stack, request.param, log)
         assert stack.graph.violations == []
 
 
@@ -168,3 +169,68 @@ def test_a_secrets_notice_is_done_with(deployment: Deployment) -> None:
     secret = name.partition("/versions/")[0]
     deployment.publish({"name": secret}, eventType="SECRET_VERSION_ADD", secretId=secret)
     assert deployment.dead() == []
+
+
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_TERM: Final = re.compile(r"([A-Za-z_.]+)(>=|=|:)(.+)")
+
+
+def field_of(line: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at a path, None if nothing does."""
+    value: Any = line
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def passes(line: Mapping[str, Any], text: str) -> bool:
+    """Tell whether a line passes a filter of the kind that metrics.tf writes; what is of Cloud Run is taken as true."""
+    terms = [found.groups() for one in text.split(" AND ") if (found := _TERM.fullmatch(one))]
+    assert len(terms) == len(text.split(" AND "))
+    return all(_holds(line, *term) for term in terms if not term[0].startswith("resource."))
+
+
+def _holds(line: Mapping[str, Any], path: str, operator: str, stated: str) -> bool:
+    value = field_of(line, path)
+    if operator == ":":
+        assert stated == "*"
+        return value is not None
+    wanted = re.findall(r'"([^"]+)"', stated)
+    return _LEVELS.index(value) >= _LEVELS.index(wanted[0]) if operator == ">=" else value in wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('severity="INFO" AND jsonPayload.delivery.outcome:*', True),
+        ('severity="INFO" AND jsonPayload.delivery.error_code:*', False),
+        ('severity>="ERROR" AND jsonPayload.delivery.outcome:*', False),
+        ('severity>="DEBUG" AND jsonPayload.delivery.outcome=("failed" OR "delivered")', True),
+        ('resource.type="cloud_run_revision" AND jsonPayload.delivery.outcome="failed"', False),
+    ],
+)
+def test_a_filter_is_read_as_cloud_logging_does(text: str, expected: bool) -> None:
+    assert passes({"severity": "INFO", "jsonPayload": {"delivery": {"outcome": "delivered"}}}, text) is expected
+
+
+def test_each_metric_finds_its_lines_and_their_fields(deployment: Deployment) -> None:
+    deployment.post("/audiences", add("9999"))
+    deployment.post("/audiences", add(user={"EMAIL": "nobody"}))
+    secret = deployment.document["connections"].popitem()[1]["access_token"].partition("/versions/")[0]
+    deployment.publish({"name": secret}, eventType="SECRET_ROTATE", secretId=secret)
+    deployment.stack.graph.health.account_status[ACCOUNT] = 2
+    deployment.stack.graph.health.set_quality(DATASET, "Purchase")
+    deployment.run_job("meta-relay-health")
+    deployment.stack.bigquery.fail(match="delivery_log/insertAll")
+    deployment.post("/audiences", add())
+    lines = deployment.lines()
+    for name, metric in deployment.metrics.items():
+        counted = [line for line in lines if passes(line, metric["filter"])]
+        assert counted or (name.endswith(UNSEEN) and "ad_account_id" not in str(deployment.document)), name
+        for extractor in metric["fields"]:
+            path = extractor.removeprefix("EXTRACT(").removesuffix(")")
+            assert not counted or any(field_of(line, path) is not None for line in counted), (name, path)
+
+
+#: What needs an ad account or a dataset, which the defaults do not name.
+UNSEEN: Final = ("/match_quality", "/findings")
