@@ -56,8 +56,8 @@ class Mirroring:
     def _stage(self) -> bool:
         """Put the members into the table, a cut at a time; return whether all are there."""
         work, table = self.work, self.table
-        for cut in work.task.cuts if work.own is None else (None,):
-            if cut is not None and cut != work.task.cuts[0] and work.is_over():
+        for done, cut in enumerate(work.task.cuts if work.own is None else (None,)):
+            if done and work.is_over():
                 work.pass_on(work.task)
                 return False
             part = work if cut is None else work.of(cut)

@@ -13,7 +13,7 @@ again meanwhile, all others are repeated, and where a session has ended short a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
@@ -74,6 +74,18 @@ class Replacing:
         while task is not None:
             self.work.take_up(task)
             task = self._round()
+
+    def show(self, pages: Iterable[Page]) -> None:
+        """Show the calls that *pages* would be replaced by, as if they were all there is."""
+        work = self.work
+        found = [(page, batch) for page in pages for batch in self._batches(page, work.report)]
+        begun = ReplaceSession(usable=sum(len(batch.rows) for _, batch in found))
+        for _, batch in found:
+            begun = replace(begun, schema=widened(begun.schema, batch.schema))
+        for number, (page, batch) in enumerate(found, start=1):
+            work.take_up(replace(work.task, session=replace(begun, next_batch=number)))
+            call = self._call(fitted(batch, begun.schema), page, last=number == len(found))
+            work.sending.dispatch([(work.result, call)])
 
     # Before anything is sent.
 

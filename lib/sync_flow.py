@@ -8,19 +8,19 @@ delivered twice does no harm: whoever is a member already is added again, under 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Final
 
-from lib.adding import call_of, pass_on_slices, send_page, send_pages
+from lib.adding import pass_on_slices, send_page, send_pages
 from lib.admission import Admission, why_withheld
 from lib.authentication import Rights
 from lib.config import Config, Source
 from lib.consent import Verdict, stated_signals
 from lib.cuts import PAGE_ROWS, Page, pages_in
 from lib.errors import InvalidRequestError, NobodyToSendError
-from lib.member_batches import NOT_IN_A_REPLACE
 from lib.outcomes import Answer, Result, together
 from lib.relay_request import AudienceRequest, Destination
 from lib.report import Reject, Report
@@ -69,7 +69,7 @@ class SyncFlow:
         sending.mode = admission.mode(request.options, report)
         task = self._task(request, connection.name, origin)
         if request.options.event is not None and request.options.event.is_preview_monitor():
-            return _withheld(task, report), sending
+            return _withheld(task, report, sending), sending
         if request.users is not None:
             return self._with_members(task, request, sending, report)
         self._source(task.source)
@@ -174,10 +174,10 @@ class SyncFlow:
         cuts = work.cuts_of(source)
         audience_id = self._audience_of(work, show=True)
         work.take_up(replace(task, audience_id=audience_id, cuts=tuple(cuts[:1])))
-        for page, _ in work.pages():
-            _show_page(work, page)
+        first = [page for page, _ in islice(work.pages(), 1)]
+        _show(work, first)
+        for page in first:
             work.report.rejects = [_with_id(one, page, source) for one in work.report.rejects]
-            break
         report.warn(f"the first {min(rows_of(cuts), work.page_rows)} of {rows_of(cuts)} members are shown")
         report.merge(work.report)
         return _answer(work.result, report), work.sending
@@ -198,8 +198,7 @@ class SyncFlow:
         work.take_up(replace(task, audience_id=audience_id, batches=pages_in(len(members), work.page_rows)))
         if show:
             work.sending.mode = "show"
-            for page, _ in work.pages():
-                _show_page(work, page)
+            _show(work, [page for page, _ in work.pages()])
         elif task.change == "sync":
             # What has to wait is hashed by now, and goes to the queue as any other call.
             work.sending = sending
@@ -254,8 +253,7 @@ def replace_audience(
     work.own, work.schema, work.value_based = request.people.rows, request.people.schema, destination.value_based
     if sending.mode == "show":
         work.sending.mode = "show"
-        for page, _ in work.pages():
-            _show_page(work, page)
+        _show(work, [page for page, _ in work.pages()])
     else:
         if sending.mode == "queue":
             work.report.warn("optimistic: a replace is done at once, since its batches go one after the other")
@@ -280,15 +278,15 @@ def _steps(work: SyncWork) -> None:
         send_pages(work)
 
 
-def _show_page(work: SyncWork, page: Page) -> None:
-    """Show the calls of a page; those of a replace as if it were all of it."""
-    report = Report()
-    action, without = "add", frozenset[str]()
+def _show(work: SyncWork, pages: Sequence[Page]) -> None:
+    """Show the calls of *pages*; a mirror's as if there were none before it."""
     if work.task.change == "replace":
-        action, without = "replace", NOT_IN_A_REPLACE
-    for batch in work.batches(without=without).of(page, report):
-        work.sending.dispatch([(work.result, call_of(work.task, batch, page.batch, action=action))])
-    work.end_page(report, batch=page.batch)
+        from lib.replacing import Replacing  # noqa: PLC0415 - for those alone who replace
+
+        Replacing(work).show(pages)
+        return
+    for page in pages:
+        send_page(work, page)
 
 
 def _with_id(reject: Reject, page: Page, source: Source) -> Reject:
@@ -298,8 +296,16 @@ def _with_id(reject: Reject, page: Page, source: Source) -> Reject:
     return reject if value is None else replace(reject, row_id=str(value))
 
 
-def _withheld(task: Task, report: Report) -> Answer:
+def _withheld(task: Task, report: Report, sending: Sending) -> Answer:
     report.warn(why_withheld(Verdict()))
+    if sending.mode != "show":
+        sending.log(
+            destination={"segment_id": task.segment.id},
+            outcome="withheld",
+            action=task.change,
+            connection=task.connection,
+            segment_id=task.segment.id,
+        )
     result = Result(destination={"segment_id": task.segment.id}, parts=["withheld"])
     return Answer(outcome="withheld", results=[result], report=report)
 

@@ -59,11 +59,11 @@ class Steps:
 
 
 class Stepping:
-    """A client whose calls are steps: one before each, and one after."""
+    """A client whose calls are steps, one before each and one after, and take their time."""
 
-    def __init__(self, client: Any, steps: Steps) -> None:
+    def __init__(self, client: Any, world: World) -> None:
         self._client = client
-        self._steps = steps
+        self._world = world
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -71,9 +71,10 @@ class Stepping:
             return method
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._steps()
+            self._world.steps()
+            self._world.clock.pass_(self._world.reading)
             result = method(*args, **kwargs)
-            self._steps()
+            self._world.steps()
             return result
 
         return call
@@ -124,6 +125,8 @@ class World:
         self.queue = Queue(self.steps)
         self._page_rows = page_rows
         self.seconds = seconds
+        #: That each call to BigQuery or Cloud Storage takes.
+        self.reading = 0.0
         self._more = config
         self._asked = 0
         self._exits = ExitStack()
@@ -183,8 +186,8 @@ class World:
             clock=clock,
             side_by_side=InTurn(),
             warehouse=Warehouse(
-                bigquery=lambda: Stepping(self.client, steps),
-                storage=lambda: Stepping(self.files, steps),
+                bigquery=lambda: Stepping(self.client, self),
+                storage=lambda: Stepping(self.files, self),
                 delivery_log=LOG,
                 page_rows=self._page_rows,
             ),

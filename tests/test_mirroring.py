@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.local.faults import Fault
@@ -46,6 +47,20 @@ def test_a_large_difference_equals_the_source(world: World) -> None:
     mirror(world, people(range(800)))
     assert mirror(world, people(range(300, 800), range(5000, 5400))) == {"new": 400, "gone": 300}
     assert world.emails() == hashed(range(300, 800), range(5000, 5400))
+
+
+def test_what_does_not_fit_into_an_invocation_goes_on_in_another(world: World) -> None:
+    world.reading = 50
+    world.fill(people(range(900)))
+    world.ask("mirror")
+    steps = []
+    while world.queue.waiting:
+        steps.append(orjson.loads(world.queue.waiting[0].data).get("step"))
+        assert world.deliver()
+    assert steps[0] is None
+    assert {"stage", "send"} <= set(steps)
+    assert world.emails() == hashed(range(900))
+    assert {row["done"] for row in world.bigquery.rows(MEMBERS)} == {True}
 
 
 def test_who_comes_with_another_phone_stays_a_member(world: World) -> None:

@@ -95,6 +95,20 @@ class TestTheSession:
         assert world.emails() == hashed(range(60))
 
 
+class TestLong:
+    def test_counting_goes_on_in_another_invocation_too(self, world: World) -> None:
+        world.reading = 100
+        begin(world, range(100))
+        world.fill(people(range(50, 950)))
+        world.ask("replace")
+        steps = []
+        while world.queue.waiting:
+            steps.append(json.loads(world.queue.waiting[0].data).get("step"))
+            assert world.deliver()
+        assert {"count", "send"} <= set(steps)
+        assert world.emails() == hashed(range(50, 950))
+
+
 class TestKilled:
     def test_after_any_step_it_ends_with_exactly_the_new_members(self) -> None:
         with World(page_rows=50, seconds=90) as world:
@@ -389,5 +403,10 @@ class TestByAudience:
         assert [(one["method"], one["path"].rpartition("/")[2]) for one in result["requests"]] == [
             ("POST", "usersreplace")
         ] * 2
+        sessions = [one["body"]["session"] for one in result["requests"]]
+        assert [(one["batch_seq"], one["last_batch_flag"], one["estimated_num_total"]) for one in sessions] == [
+            (1, False, 80),
+            (2, True, 80),
+        ]
         assert said["outcome"] == "dry_run"
         assert world.emails() == hashed(range(100))

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.local.faults import Fault
-from tests.sync_world import ACCOUNT, SEGMENT, Held, World, email_of, hashed, people
+from tests.sync_world import ACCOUNT, LOG, SEGMENT, Held, World, email_of, hashed, people
 
 
 @pytest.fixture
@@ -311,3 +311,22 @@ class TestProgress:
         world.publish({"segment": {"id": segment_id}, "change": "sync", "users": people(range(3))})
         world.drain()
         assert json.loads(world.get(f"/relay/segments/{segment_id}").body)["rows_sent"] == 3
+
+
+class TestPrivacy:
+    def test_nobody_is_named_in_logs_rows_messages_or_dead_letters(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with World(page_rows=50, log_level="DEBUG") as world:
+            members = people(range(130))
+            members[3] = {"email": "not an address", "phone": "secret words"}
+            world.fill(members)
+            for change, fault in (("sync", 503), ("mirror", 400), ("replace", 503)):
+                world.graph.faults.add(Fault.error(100, 33, status=fault, match="/users", times=2))
+                world.ask(change)
+                world.deliver()
+                seen = "".join(held.data.decode() for held in world.queue.waiting)
+                world.drain()
+                text = seen + repr(world.queue.dead) + repr(world.bigquery.rows(LOG)) + "".join(capfd.readouterr())
+                assert "secret words" not in text
+                assert not any(member["email"] in text for member in members if "@" in member["email"])
+                assert not any(digest in text for digest in hashed(range(130)))
+                assert len(text) > 1000
