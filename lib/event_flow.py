@@ -124,8 +124,7 @@ class EventFlow:
         sending = Sending(outside=self.outside, origin=origin, debug=request.options.debug, bury=self.bury)
         sending.mode = self._admission.mode(request.options, report)
         admitted = self._admit(request, ways, report, sending)
-        reading = self._admission.settings(ways[0].connection)
-        recognition = self._recognise(request, admitted, reading, report, sending.origin)
+        recognition = self._recognise(request, admitted, ways[0], report, sending.origin)
         if recognition:
             sending.columns_of = recognition.columns
         cookies: dict[str, str] = {}
@@ -191,13 +190,14 @@ class EventFlow:
         return admitted
 
     def _recognise(
-        self, request: EventRequest, admitted: Sequence[_Admitted], reading: Settings, report: Report, origin: Origin
+        self, request: EventRequest, admitted: Sequence[_Admitted], way: _Way, report: Report, origin: Origin
     ) -> Recognition | None:
         """Find out who the people of the events are; None where nobody is asked."""
         if self.recognizer is None and request.recognise:
             report.warn("identity: no resolver is configured")
         if self.recognizer is None or request.recognise is False:
             return None
+        reading = self._admission.settings(way.connection)
         ask = partial(self._identifiers, self.recognizer, request, reading=reading, origin=origin)
         recognition = self.recognizer.of_request(origin)
         recognition.recognise({one.row: ask(one.event) for one in admitted}, reading)

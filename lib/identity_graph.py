@@ -96,7 +96,7 @@ class IdentityGraph:
             return Identity(source=SOURCE, outcome="miss")
         read = self._read(keys, deadline)
         circle = read.circle
-        observe(circle, Observation(keys=keys, time=identifiers.time), self.settings.limits)
+        observe(circle, Observation(keys=keys, time=self._time(identifiers)), self.settings.limits)
         person = person_of(circle, keys)
         return Identity(
             source=SOURCE,
@@ -127,7 +127,7 @@ class IdentityGraph:
         keys = read.keys if read else self._keys(identifiers)[1]
         if not keys:
             return
-        seen = Observation(keys=keys, time=identifiers.time, facts=facts, fbc=fbc)
+        seen = Observation(keys=keys, time=self._time(identifiers), facts=facts, fbc=fbc)
         now = read or self._read(keys, deadline)
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -166,6 +166,10 @@ class IdentityGraph:
         if wanted:
             raise _busy()
         return gone
+
+    def _time(self, identifiers: Identifiers) -> int:
+        """Return when it was, and never a time to come: nothing is kept the longer for it."""
+        return min(identifiers.time, int(self.clock.now()))
 
     def _keys(self, identifiers: Identifiers) -> tuple[bytes, tuple[Key, ...]]:
         secret = self.secrets.access(self.settings.key or "")

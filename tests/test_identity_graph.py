@@ -155,6 +155,11 @@ class TestRecognition:
         world.clock.pass_(100 * DAY)
         assert "miss" == world.resolve(client_id="1.1").outcome
 
+    def test_an_event_of_the_future_is_not_kept_the_longer_for_it(self, world: World) -> None:
+        world.learn(client_id="1.1", email="ada@example.com", at=-1_000)
+        world.clock.pass_(100 * DAY)
+        assert "miss" == world.resolve(client_id="1.1").outcome
+
     def test_nothing_is_stored_in_clear_text(self) -> None:
         world = World()
         world.learn(client_id="1.1", email="ada@example.com", phone="+49 170 1234567", user_id="c-88")
