@@ -12,7 +12,7 @@ run: $(STAMP) ## both functions and their stand-ins on loopback; ONCE=1 checks a
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not emulator and not fuzz and not terraform and not soak"
 
-test-emulators: $(STAMP) ## the same protocol tests against Google's Pub/Sub emulator and local-bigquery
+test-emulators: $(STAMP) ## the same tests against Google's emulators of Pub/Sub and Firestore and local-bigquery
 	PYTHON="$(BIN)/python" tests/emulators/run
 
 check: $(STAMP) check-terraform
