@@ -50,7 +50,8 @@ class RelayError(Exception):
         message: One sentence for people, free of values.
         field: The part of the request that is meant, in the contract's names (`destinations[0].audience_id`).
         process: What was being done: `parse`, `authenticate`, `gate`, `identify`, `build`, `send`, `queue`, `log`.
-        scope: Where: `Meta Relay`, `Graph API`, `Pub/Sub`, `BigQuery`, `Secret Manager`.
+        scope: Where: `Meta Relay`, `Graph API`, `Pub/Sub`, `BigQuery`, `Secret Manager`, `Identity graph`, `Firestore`,
+            `Omni Identity`.
         action: What the operator has to do, in one sentence; None where nothing is to be done.
     """
 

@@ -16,11 +16,11 @@ from typing import Final, Literal
 from lib.cells import as_text
 from lib.click_ids import BrowserId
 from lib.common_event import CommonEvent, Finding, Paths
-from lib.hashing import DIGEST_LENGTHS, HASH_OF_NOTHING, as_sha256_hex, sha256_hex
+from lib.hashing import DIGEST_LENGTHS, as_sha256_hex, sha256_hex
 from lib.identifiers import AUDIENCE_KEYS, EXTERN_ID, IDENTIFIERS
 from lib.identity_links import DEVICES, PERSONAL, RANK, Key, kind_of
 from lib.identity_settings import Enrichment
-from lib.normalization import Context, Settings, UnusableValueError, clean
+from lib.normalization import BLANKS, Context, Settings, UnusableValueError, clean
 from lib.regions import country_code
 
 _DAY_S: Final = 86_400
@@ -43,6 +43,12 @@ _ZEROS = re.compile(r"[^0-9A-Za-z]*0(?:0|[^0-9A-Za-z])*")
 #: What forms are filled with that insist on a phone: `1111111`, with the country before it or without.
 _ONE_DIGIT = re.compile(r"[0-9]{0,5}?([0-9])\1{3,}")
 _NO_IDS: Final = frozenset({"anonymous", "guest", "unknown", "test", "false", "true", "-", "deleted", "optout"})
+#: The same, hashed by somebody who did not look.
+_HASHES_OF_NOBODY: Final = frozenset(
+    sha256_hex(spelled)
+    for text in (*BLANKS, *_NO_IDS, "0", "n/a", "na", "no", "email", "noemail", "test@test.com", "test@example.com")
+    for spelled in {text, text.upper(), text.capitalize()}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +230,7 @@ def _normal_forms(texts: Sequence[str], kind: str, context: Context) -> list[tup
     for text in texts:
         digest = as_sha256_hex(text) if len(text) in DIGEST_LENGTHS else None
         if digest is not None:
-            if digest[0] != HASH_OF_NOTHING:
+            if digest[0] not in _HASHES_OF_NOBODY:
                 forms.setdefault(digest[0], "")
             continue
         try:

@@ -16,6 +16,10 @@ import pytest
 from lib import bootstrap
 from lib.delivery_log import BigQueryDeliveryLog, ConsoleDeliveryLog, CountedDeliveryLog
 from lib.errors import ConfigurationError
+from lib.firestore_store import FirestoreStore
+from lib.identity_graph import IdentityGraph
+from lib.identity_store import MemoryStore
+from lib.omni import OmniIdentity
 from lib.queue import PubSubQueue
 from tests.local.stack import ROOT
 
@@ -78,6 +82,28 @@ class TestParts:
     @pytest.mark.parametrize("stated", ["1", " 16 ", ""])
     def test_threads(self, stated: str) -> None:
         assert bootstrap.build(environ(THREADS=stated)).outside.graph_api is not None
+
+    @pytest.mark.parametrize(
+        ("identity", "resolver"),
+        [
+            ({"endpoint": "https://identity.example.com", "access_token": "env:T"}, OmniIdentity),
+            ({"firestore": {"database": "people"}, "key": "env:K"}, IdentityGraph),
+            ({"memory": True, "key": "env:K"}, IdentityGraph),
+            ({"user_id": True, "key": "env:K"}, type(None)),
+        ],
+    )
+    def test_who_recognises_people(self, identity: Mapping[str, Any], resolver: type) -> None:
+        # Where Firestore's client would look for credentials, there are none: nobody has made it yet.
+        recognizer = bootstrap.build(environ({**CONFIG, "identity": identity})).recognizer
+        assert recognizer is not None
+        assert isinstance(recognizer.resolver, resolver)
+        if isinstance(recognizer.resolver, IdentityGraph):
+            # What is in memory has nobody to wait for.
+            assert recognizer.resolver.waits == ("firestore" in identity)
+            assert isinstance(recognizer.resolver.store, FirestoreStore if "firestore" in identity else MemoryStore)
+
+    def test_nobody_does_where_identity_is_off(self) -> None:
+        assert bootstrap.build(environ()).recognizer is None
 
     def test_building_starts_no_thread(self) -> None:
         before = threading.active_count()

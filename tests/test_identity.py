@@ -109,6 +109,8 @@ class TestIdentifiers:
             pytest.param({"user_id": 7}, {"external_id": (digest("7"),)}, id="a short one"),
             pytest.param({"email": "ada"}, {}, id="no address"),
             pytest.param({"email": digest("")}, {}, id="the hash of nothing"),
+            pytest.param({"email": digest("Undefined")}, {}, id="the hash of a word for nothing"),
+            pytest.param({"user_id": digest("null")}, {}, id="another"),
             pytest.param({"email": "Service@example.com"}, {}, id="a role's mailbox"),
             pytest.param({"phone": "+49 1111111111"}, {}, id="one digit only"),
             pytest.param({"user_id": "00000"}, {}, id="zeros"),
