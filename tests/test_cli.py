@@ -493,7 +493,10 @@ class TestProcess:
         path = TestSync.many(tmp_path / "vip.csv", 3)
         command = [sys.executable, "-m", "lib.cli", "sync", str(path), "--segment", "VIP"]
         environ = self.environ(deployed)
+        # Tests that run in the background may be deaf to it, and what they start with them.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE) as process:
+            signal.signal(signal.SIGINT, before)
             deadline = time.monotonic() + 30
             while deployed.graph.faults.pending() and time.monotonic() < deadline:
                 time.sleep(0.02)
