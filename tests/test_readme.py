@@ -75,10 +75,6 @@ def test_each_part_of_the_configuration_goes_with_the_whole() -> None:
         assert set(whole["connections"]) == set(parse_config(json.dumps({**whole, **part})).connections)
 
 
-def test_it_can_be_read_in_one_sitting() -> None:
-    assert len(README.splitlines()) <= 250
-
-
 def test_the_table_of_identifiers_is_that_of_the_code() -> None:
     assert set(AUDIENCE_KEYS) == first_cells(section("Identifiers"))
 
