@@ -147,7 +147,7 @@ class AudienceFlow:
         if self.recognizer is None or sending.mode == "show":
             return
         person = self._identifiers(self.recognizer, request, self._admission.settings(way.connection))
-        if not self.recognizer.of_request(sending.origin).forget([person]):
+        if not self.recognizer.of_request(sending.origin).forget([person], self.outside.queue):
             report.warn(NOT_FORGOTTEN)
 
     def _identifiers(self, recognizer: Recognizer, request: AudienceRequest, reading: Settings) -> Identifiers:

@@ -7,6 +7,7 @@ goes the way of `remove_from_all`: what fails is tried again by the queue.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -139,7 +140,7 @@ class EraseFlow:
         clock = self.outside.clock
         deadline = min(clock.monotonic() + _TIME_S, origin.deadline or float("inf"))
         try:
-            gone = resolver.forget(person, deadline=deadline)
+            gone = resolver.forget(resolver.keys(person), deadline=deadline)
         except RelayError as error:
             result.parts.append("failed")
             result.errors.append(error if isinstance(error, IdentityError) else _not_forgotten(error))
@@ -204,3 +205,29 @@ def _rows(person: Mapping[str, Sequence[object]], gone: frozenset[str]) -> list[
     known = (key.partition(":") for key in sorted(gone))
     rows += [{_ALSO_KNOWN_AS[kind]: digest} for kind, _, digest in known if kind in _ALSO_KNOWN_AS]
     return rows
+
+
+_KEY: Final = re.compile(r"[a-z_]{2,16}:[0-9a-f]{32,64}", re.ASCII)
+
+
+def forget_later(
+    body: Mapping[str, object], *, recognizer: Recognizer | None, outside: Outside, origin: Origin
+) -> bool:
+    """
+    Do what a message of ours asks for: forget somebody who has withdrawn consent while the graph was out of reach.
+
+    Raises:
+        InvalidRequestError: It is none of ours.
+        IdentityError: It is still out of reach; the message has to be delivered again.
+    """
+    keys = body.get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys):
+        raise InvalidRequestError("not a message that this service has written", field="keys")
+    resolver = recognizer.resolver if recognizer else None
+    if resolver is not None:
+        gone = resolver.forget(keys, deadline=outside.clock.monotonic() + _TIME_S)
+        sending = Sending(outside=outside, origin=origin)
+        destination = {"identity": resolver.source}
+        sending.log(destination=destination, outcome="delivered", action="forget", num_received=len(gone))
+        sending.finish()
+    return True

@@ -227,7 +227,7 @@ class EventFlow:
         reading = self._admission.settings(way.connection)
         ask = partial(self._identifiers, self.recognizer, request, reading=reading, origin=sending.origin)
         people = [ask(event) for event in denied]
-        if not self.recognizer.of_request(sending.origin).forget(people):
+        if not self.recognizer.of_request(sending.origin).forget(people, self.outside.queue):
             report.warn(NOT_FORGOTTEN)
 
     def _browser(self, request: EventRequest) -> _Browser | None:

@@ -275,6 +275,7 @@ class Relay:
             )
             ours: Mapping[str, Callable[[], bool]] = {
                 "health": partial(self._check_health, origin),
+                "forget": partial(self._forget, body, origin),
                 "requests": partial(self._deliver_requests, body, origin),
                 "changes": partial(self._deliver_changes, body, origin),
                 "flush": partial(self._flush, origin),
@@ -309,6 +310,14 @@ class Relay:
 
         HealthFlow(outside=self.outside, health_log=self.health_log, probe_identity=self.probe_identity).run(origin)
         return True
+
+    def _forget(self, body: Mapping[str, Any], origin: Origin) -> bool:
+        # For a withdrawal of consent that could not be followed at once.
+        from lib.erase_flow import forget_later  # noqa: PLC0415
+
+        return forget_later(
+            body, recognizer=self.recognizer, outside=self.outside, origin=replace(origin, kind="erase")
+        )
 
     def _deliver_requests(self, body: Mapping[str, Any], origin: Origin) -> bool:
         """Make the calls of a message of ours; those that fail alone go back, and stay if all of them do."""
@@ -551,7 +560,7 @@ _SHAPES: Final[Mapping[str, str]] = {
     "event": "events",
 }
 _KINDS: Final = frozenset(
-    ["audiences", "erase", "events", "segments", "changes", "flush", "slice", "requests", "health"]
+    ["audiences", "erase", "events", "forget", "segments", "changes", "flush", "slice", "requests", "health"]
 )
 
 

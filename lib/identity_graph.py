@@ -144,9 +144,12 @@ class IdentityGraph:
             # Somebody else may have seen the same identifier for the first time at once: whoever reads last sees both.
         raise _busy()
 
-    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
+    def keys(self, identifiers: Identifiers) -> tuple[Key, ...]:
+        """Return what the person is kept under: hashes, which can wait in a queue."""
+        return self._keys(identifiers)[1]
+
+    def forget(self, keys: Collection[Key], *, deadline: float) -> frozenset[Key]:
         """Forget whoever is meant; return the identifiers that are gone: `{kind}:{hash}`, of persons Meta's own."""
-        _, keys = self._keys(identifiers)
         gone: frozenset[Key] = frozenset()
         wanted: Collection[Key] = keys
         for attempt in range(_ATTEMPTS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
@@ -64,9 +65,14 @@ class OmniIdentity:
     def learn(self, identifiers: Identifiers, identity: Identity, **_: object) -> None:
         """Do nothing: the service learns from what it is asked."""
 
-    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
+    def keys(self, identifiers: Identifiers) -> tuple[str, ...]:
+        """Return nothing: the service keeps people in its own way."""
+        del identifiers
+        return ()
+
+    def forget(self, keys: Collection[str], *, deadline: float) -> frozenset[str]:
         """Forget all answers, since nobody can tell any longer which of them are about this person."""
-        del identifiers, deadline
+        del keys, deadline
         with self._lock:
             self._answers.clear()
         return frozenset()

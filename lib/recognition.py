@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
@@ -35,7 +35,7 @@ from lib.identity import (
 from lib.identity_settings import IdentitySettings
 from lib.normalization import Settings
 from lib.outcomes import shown_error
-from lib.ports import Clock, InTime, Secrets
+from lib.ports import Clock, InTime, Queue, Secrets
 from lib.sending import Origin
 from lib.user_data import check_user_data
 
@@ -80,9 +80,17 @@ class Resolver(Protocol):
             RelayError: It is not kept.
         """
 
-    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
+    def keys(self, identifiers: Identifiers) -> tuple[str, ...]:
         """
-        Forget that person; return the identifiers that were theirs, as `{kind}:{hash}`.
+        Return what that person is kept under, as `{kind}:{hash}`.
+
+        Raises:
+            RelayError: It cannot be said.
+        """
+
+    def forget(self, keys: Collection[str], *, deadline: float) -> frozenset[str]:
+        """
+        Forget whoever is kept under *keys*; return the identifiers that were theirs.
 
         Raises:
             RelayError: They may still be known.
@@ -217,17 +225,30 @@ class Recognition:
         if None in self.recognizer.in_time(steps, self._time_s()):
             self._tell(IdentityUnreachableError("what events have shown was not kept in time"))
 
-    def forget(self, people: Sequence[Identifiers]) -> bool:
-        """Forget who has withdrawn consent; return whether they are forgotten."""
+    def forget(self, people: Sequence[Identifiers], queue: Queue | None) -> bool:
+        """Forget who has withdrawn consent; return whether they are forgotten, or the queue will see to it."""
         resolver = self.recognizer.resolver
-        if resolver is None or not any(people):
+        people = [one for one in people if one]
+        if resolver is None or not people:
             return True
         deadline = self.recognizer.clock.monotonic() + self._time_s()
-        steps = [partial(self._attempt, partial(resolver.forget, one, deadline=deadline)) for one in people if one]
-        if all(self.recognizer.in_time(steps, self._time_s())):
+        steps = [partial(self._forget, resolver, one, deadline) for one in people]
+        done = self.recognizer.in_time(steps, self._time_s())
+        left = [one for one, is_done in zip(people, done, strict=True) if not is_done]
+        if all([self._attempt(partial(self._put_off, resolver, one, queue)) for one in left]):  # noqa: C419 - each is tried
             return True
         logger.error(NOT_FORGOTTEN)
         return False
+
+    def _forget(self, resolver: Resolver, who: Identifiers, deadline: float) -> bool:
+        return self._attempt(lambda: resolver.forget(resolver.keys(who), deadline=deadline))
+
+    def _put_off(self, resolver: Resolver, who: Identifiers, queue: Queue | None) -> None:
+        """Leave it to the queue, by hashes alone."""
+        if queue is None:
+            raise IdentityUnreachableError("no queue is configured that could see to it later")
+        data = orjson.dumps({"keys": list(resolver.keys(who))})
+        queue.publish(data, {"type": "forget", "trace-id": self.origin.trace_id})
 
     def columns(self, request: GraphRequest) -> dict[str, object]:
         """Return what the delivery log says of identity in a call to Meta."""

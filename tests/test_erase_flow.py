@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import orjson
 import pytest
 
-from tests.functions import Functions, add
+from tests.functions import DENIED, Functions, add
 from tests.identity_service import IdentityService
-from tests.local.stack import ACCOUNT, DATASET, OTHER_ACCOUNT, secret
+from tests.local.stack import ACCOUNT, OTHER_ACCOUNT, secret
 from tests.test_identity_end_to_end import digest, login, send, visit
 
 EMAIL: Final = "ada@example.com"
@@ -204,11 +205,30 @@ class TestFailures:
         assert (202, "queued") == (answered.status, answered["outcome"])
         assert ["delivered", "queued", "delivered"] == [result["outcome"] for result in answered["results"]]
 
+    def test_a_withdrawal_that_cannot_be_followed_is_left_to_the_queue(
+        self, functions: Functions, mend: Callable[[], None]
+    ) -> None:
+        answered = functions.receive({"consent": DENIED, "event_data": login()}, path="/events")
+        assert ("withheld", ["consent is missing: ad_user_data"]) == (answered["outcome"], answered["warnings"])
+        assert 1 == functions.deliver_once()
+        (waiting,) = functions.waiting()
+        assert {"keys"} == orjson.loads(waiting.message.data).keys()
+        assert b"ada@" not in waiting.message.data
+        mend()
+        functions.drain()
+        assert ["delivered"] == [row["outcome"] for row in functions.rows(kind="erase", action="forget")]
+        assert [] == functions.dead()
+
     @pytest.mark.usefixtures("mend")
-    def test_a_withdrawal_that_cannot_be_followed_is_told_of(self, functions: Functions) -> None:
-        answered = functions.receive(
-            {"consent": {"state": {"ad_storage": "denied"}}, "event_data": visit()}, path="/events"
-        )
-        assert "withheld" == answered["outcome"]
+    def test_without_a_queue_it_is_told_of(self, functions: Functions) -> None:
+        del functions.config["queue"]
+        answered = functions.receive({"consent": DENIED, "event_data": login()}, path="/events")
         assert [one for one in answered["warnings"] if one.startswith("identity: a withdrawal")]
-        assert [] == functions.stack.graph.events(DATASET)
+
+    @pytest.mark.parametrize("keys", [None, "em:a", ["ada@example.com"], [5], [["em:" + "a" * 64]]])
+    def test_a_message_that_is_none_of_ours_is_a_dead_letter(self, functions: Functions, keys: object) -> None:
+        functions.publish({"keys": keys}, type="forget")
+        functions.drain()
+        assert ["keys: not a message that this service has written"] == [
+            letter.attributes["reason"] for letter in functions.dead()
+        ]

@@ -71,7 +71,7 @@ class World:
         return identity
 
     def forget(self, **event: Any) -> frozenset[str]:
-        return self.graph.forget(self.who(**event), deadline=self.deadline)
+        return self.graph.forget(self.graph.keys(self.who(**event)), deadline=self.deadline)
 
 
 @pytest.fixture(params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])

@@ -129,7 +129,7 @@ class TestCache:
         world.resolve("1093847561.1769853600")
         assert b"1093847561" not in b"".join(world.client._answers)
         assert "1093847561" not in repr(world.client)
-        world.client.forget(Identifiers(), deadline=0)
+        world.client.forget(world.client.keys(Identifiers()), deadline=0)
         assert {} == world.client._answers
 
     def test_keeps_the_latest_of_many(self) -> None:

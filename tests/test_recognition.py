@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from threading import Event, Lock
@@ -22,7 +22,7 @@ from lib.sending import Origin
 from lib.user_data import UnsafeUserDataError
 from tests.log_records import log_records
 from tests.manual_clock import ManualClock
-from tests.seams import Values
+from tests.seams import Kept, Values
 
 _T = TypeVar("_T")
 READING: Final = Settings(today=date(2026, 1, 1))
@@ -56,10 +56,13 @@ class Stub:
         with self._lock:
             self.learned.append((identifiers, facts, fbc))
 
-    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
-        del identifiers, deadline
+    def keys(self, identifiers: Identifiers) -> tuple[str, ...]:
+        return tuple(f"{kind}:{HASH[:32]}" for kind in identifiers.devices)
+
+    def forget(self, keys: Collection[str], *, deadline: float) -> frozenset[str]:
+        del deadline
         self._fail()
-        return frozenset()
+        return frozenset(keys)
 
     def _fail(self) -> None:
         if self.fails:
@@ -180,9 +183,16 @@ class TestFailures:
         one.left([0])
         with log_records() as records:
             one.learn()
-            assert not one.forget([person()])
-        # The same outage once, and that somebody who wants to be forgotten is not.
-        assert ["WARNING", "ERROR"] == [record.levelname for record in records]
+            assert not one.forget([person()], None)
+        # The outage once, that there is no queue, and that somebody who wants to be forgotten is not.
+        assert ["WARNING", "WARNING", "ERROR"] == [record.levelname for record in records]
+
+    def test_of_forgetting_are_left_to_the_queue_by_hashes_alone(self) -> None:
+        queue = Kept()
+        assert recognition(Stub(fails=True)).forget([person(), Identifiers(), person(2)], queue)
+        assert [({"keys": [f"client_id:{HASH[:32]}"]}, {"type": "forget", "trace-id": "t"})] * 2 == [
+            (orjson.loads(data), attributes) for data, attributes in queue.messages
+        ]
 
 
 class TestLearning:
@@ -211,7 +221,7 @@ class TestLearning:
         one.recognise({0: Identifiers()}, READING)
         one.left([0])
         one.learn()
-        assert one.forget([Identifiers()])
+        assert one.forget([Identifiers()], None)
         assert [] == stub.deadlines
 
 

@@ -8,7 +8,7 @@ they can be left behind when their time is over.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from functools import partial
 from statistics import median
@@ -67,9 +67,14 @@ class _AtOnce:
         """Learn nothing."""
         del identifiers, identity, facts, fbc, deadline
 
-    def forget(self, identifiers: Identifiers, *, deadline: float) -> frozenset[str]:
+    def keys(self, identifiers: Identifiers) -> tuple[str, ...]:
+        """Keep nobody."""
+        del identifiers
+        return ()
+
+    def forget(self, keys: Collection[str], *, deadline: float) -> frozenset[str]:
         """Forget nobody."""
-        del identifiers, deadline
+        del keys, deadline
         return frozenset()
 
 
