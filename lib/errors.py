@@ -22,6 +22,7 @@ RelayError
     IdentityUnreachableError     503  ... for want of an answer in time
     IdentityRefusedError         502  ... until a person renews the token or mends the request
     IdentityAnswerError          503  ... since the answer says nothing that can be used
+    IdentityMismatchError        503  ... since it is about somebody else
 
 A message names fields of the contract, never a value from a request: it may be read in a log or by the caller.
 """
@@ -187,7 +188,11 @@ class IdentityRefusedError(IdentityError):
 
 
 class IdentityAnswerError(IdentityError):
-    """The answer is not one of the protocol, or is about somebody else."""
+    """The answer is not one of the protocol."""
+
+
+class IdentityMismatchError(IdentityError):
+    """The answer is about somebody else than the event."""
 
 
 class GraphAPIUnreachableError(RelayError):

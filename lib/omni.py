@@ -11,7 +11,13 @@ from threading import Lock
 from typing import Final
 
 from lib.breaker import Breaker
-from lib.errors import GraphAPIUnreachableError, IdentityRefusedError, IdentityUnreachableError, RelayError
+from lib.errors import (
+    GraphAPIUnreachableError,
+    IdentityMismatchError,
+    IdentityRefusedError,
+    IdentityUnreachableError,
+    RelayError,
+)
 from lib.identity import Identifiers, Identity
 from lib.identity_settings import OmniSettings
 from lib.normalization import Settings
@@ -81,12 +87,10 @@ class OmniIdentity:
         try:
             reply = self._reply(body, deadline)
             identity = read_answer(reply.status, reply.body, identifiers, reading)
-        except IdentityRefusedError as error:
-            # A request that is refused says nothing of the next; a token does.
-            (self.breaker.failed if error.action else self.breaker.succeeded)()
-            raise
-        except RelayError:
-            self.breaker.failed()
+        except RelayError as error:
+            # A request that is refused, or somebody with two e-mails, says nothing of the next; a token does.
+            is_about_one = isinstance(error, IdentityRefusedError | IdentityMismatchError) and error.action is None
+            (self.breaker.succeeded if is_about_one else self.breaker.failed)()
             raise
         self.breaker.succeeded()
         if pause := pause_s(reply.headers, now=self.clock.now()):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from lib.errors import IdentityAnswerError, IdentityRefusedError, IdentityUnreachableError
+from lib.errors import IdentityAnswerError, IdentityMismatchError, IdentityRefusedError, IdentityUnreachableError
 from lib.identity import Identifiers, Identity, as_fbc, digest_of
 from lib.normalization import Settings
 
@@ -80,7 +80,8 @@ def read_answer(status: int, body: bytes, identifiers: Identifiers, settings: Se
     Raises:
         IdentityRefusedError: 400, 401 or 403.
         IdentityUnreachableError: Any other status but 2xx.
-        IdentityAnswerError: Not JSON, no success, no uuid, or an e-mail that is not the event's.
+        IdentityAnswerError: Not JSON, no success, no uuid.
+        IdentityMismatchError: Its e-mail is not the event's.
     """
     _check_status(status)
     data = _data_of(body)
@@ -91,7 +92,7 @@ def read_answer(status: int, body: bytes, identifiers: Identifiers, settings: Se
     emails = [data.get("email"), *(entry.email for entry in reversed(journal))]
     email = next((digest for one in emails if isinstance(one, str) and (digest := digest_of("em", one, settings))), "")
     if email and "em" in identifiers.persons and email not in identifiers.persons["em"]:
-        raise _useless("the answer is about another e-mail than the event's")
+        raise IdentityMismatchError("the answer is about another e-mail than the event's", scope=SCOPE)
     visits = data.get("count_prev_visits")
     known = bool(email or journal or (type(visits) is int and visits > 0))
     return Identity(

@@ -178,7 +178,7 @@ class TestOmni:
             pytest.param(lambda _b: answer({"data": {}}), "IdentityAnswerError", id="nobody"),
             pytest.param(lambda _b: visits("ada@example.com"), "IdentityAnswerError", id="an address as uuid"),
             pytest.param(lambda _b: visits("491701234567"), "IdentityAnswerError", id="a phone number as uuid"),
-            pytest.param(lambda _b: visits(UUID, email="eve@example.com"), "IdentityAnswerError", id="somebody else"),
+            pytest.param(lambda _b: visits(UUID, email="eve@example.com"), "IdentityMismatchError", id="somebody else"),
             pytest.param(lambda _b: Reply(200, b"{" * 500, half=True), "IdentityUnreachableError", id="half an answer"),
             pytest.param(lambda _b: None, "IdentityUnreachableError", id="no answer"),
         ],

@@ -11,7 +11,13 @@ import orjson
 import pytest
 
 from lib.breaker import Breaker
-from lib.errors import ConfigurationError, GraphAPIUnreachableError, IdentityError, IdentityUnreachableError
+from lib.errors import (
+    ConfigurationError,
+    GraphAPIUnreachableError,
+    IdentityError,
+    IdentityMismatchError,
+    IdentityUnreachableError,
+)
 from lib.identity import Identifiers, Identity
 from lib.identity_settings import OmniSettings
 from lib.normalization import Settings
@@ -178,6 +184,16 @@ class TestBreaker:
         world = World()
         world.service.replies += [Reply(400, {}, b"")] * 6
         failing(world, 6)
+        assert 6 == len(world.service.calls)
+
+    def test_somebody_with_two_emails_does_not_open_it(self) -> None:
+        world = World()
+        other = Reply(200, {}, orjson.dumps({"data": {"uuid": UUID, "email": "eve@example.com"}}))
+        world.service.replies += [other] * 6
+        who = Identifiers(devices={"client_id": "1.1"}, persons={"em": ("a" * 64,)})
+        for _ in range(6):
+            with pytest.raises(IdentityMismatchError):
+                world.client.resolve(who, reading=READING, deadline=world.clock.monotonic() + 1)
         assert 6 == len(world.service.calls)
 
     def test_an_allowance_that_is_used_up_is_waited_for(self) -> None:

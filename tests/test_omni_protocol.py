@@ -12,7 +12,13 @@ import orjson
 import pytest
 from hypothesis import given
 
-from lib.errors import IdentityAnswerError, IdentityError, IdentityRefusedError, IdentityUnreachableError
+from lib.errors import (
+    IdentityAnswerError,
+    IdentityError,
+    IdentityMismatchError,
+    IdentityRefusedError,
+    IdentityUnreachableError,
+)
 from lib.identity import Identifiers
 from lib.identity_settings import DEFAULT_SENT, SENT
 from lib.normalization import Settings
@@ -152,7 +158,7 @@ class TestAnswer:
 
     def test_one_about_another_email_than_the_events_is_refused(self) -> None:
         body = orjson.dumps({"data": {"uuid": UUID, "email": "eve@example.com"}})
-        with pytest.raises(IdentityAnswerError):
+        with pytest.raises(IdentityMismatchError):
             read_answer(200, body, WHOLE, SETTINGS)
 
     @given(json_values)
