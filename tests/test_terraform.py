@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +85,22 @@ def test_a_run_breaks_one_validation_of_each_variable_that_it_expects_to_fail(to
     variable_of = {text: one.name for one in hcl.variables(terraform.FOLDER / "variables.tf") for text in one.messages}
     for name, _, expected in validation_runs():
         assert sorted(variable_of[text] for text in told[name]) == sorted(expected)
+
+
+def test_checkov_finds_nothing_beyond_what_is_skipped_with_a_reason() -> None:
+    settings = terraform.FOLDER / ".checkov.yaml"
+    skipped = re.findall(r"^  - (\S+)(.*)$", settings.read_text(encoding="utf-8"), re.MULTILINE)
+    assert all(reason.startswith(" # ") for _, reason in skipped)
+    checkov = shutil.which("checkov")
+    if checkov is None:
+        pytest.skip("checkov is not installed (`pip install checkov==3.3.30`), so that it finds nothing here.")
+    done = subprocess.run(
+        [checkov, "-d", str(terraform.FOLDER), "--config-file", str(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 class TestMisspellings:
