@@ -6,9 +6,9 @@ locals {
   backlog      = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription"
   requests     = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.function["receive"].name}\""
   logs_of      = "https://console.cloud.google.com/logs/query?project=${var.project_id}"
-  table        = "`${local.table_ids.delivery_log}`"
 
-  # `window_s`: over how long is counted. `share_of`: what it is a share of. `by`: what each has an incident of its own. `missing`: the alert is that there is none.
+  # `window_s`: over how long is counted. `share_of`: what it is a share of. `by`: what each has an incident of its own.
+  # `missing`: the alert is that there is none.
   alerts = {
     receive_errors = {
       severity = "ERROR"
@@ -29,7 +29,7 @@ locals {
       window_s = 900
       aligner  = "ALIGN_DELTA"
       by       = ["metric.label.connection"]
-      runbook  = "More than the configured share of calls to Meta fails. `SELECT * FROM `${var.project_id}.${local.dataset}.errors` WHERE day = CURRENT_DATE()` names each error with its next step. What can still succeed is delivered again for about 16 hours, then it is a dead letter."
+      runbook  = "More than the configured share of calls to Meta fails. `SELECT * FROM ${var.project_id}.${local.dataset}.errors WHERE day = CURRENT_DATE()` names each error with its next step. What can still succeed is delivered again for about 16 hours, then it is a dead letter."
     }
     dead_letters = {
       severity = "CRITICAL"
@@ -76,7 +76,7 @@ locals {
       window_s = 7200
       aligner  = "ALIGN_DELTA"
       by       = ["metric.label.connection", "metric.label.kind", "metric.label.reason"]
-      runbook  = "`SELECT * FROM `${var.project_id}.${local.dataset}.health` WHERE status != 'ok'` names it with its next step."
+      runbook  = "`SELECT * FROM ${var.project_id}.${local.dataset}.health WHERE status != 'ok'` names it with its next step."
     }
     audience = {
       severity = "ERROR"
@@ -86,7 +86,7 @@ locals {
       window_s = 7200
       aligner  = "ALIGN_DELTA"
       by       = ["metric.label.connection", "metric.label.reason"]
-      runbook  = "Meta has marked an audience: few matches (411), invalid entries (412), a replace that lasts or failed (414, 415), or flagged (471). `SELECT * FROM `${var.project_id}.${local.dataset}.health` WHERE kind = 'audience' AND status != 'ok'` names it with its next step."
+      runbook  = "Meta has marked an audience: few matches (411), invalid entries (412), a replace that lasts or failed (414, 415), or flagged (471). `SELECT * FROM ${var.project_id}.${local.dataset}.health WHERE kind = 'audience' AND status != 'ok'` names it with its next step."
     }
     match_quality = {
       severity = "WARNING"
@@ -160,13 +160,13 @@ resource "google_monitoring_alert_policy" "alert" {
   notification_channels = local.channels
   user_labels           = local.labels
 
-  conditions {
-    display_name = each.value.title
+  dynamic "conditions" {
+    for_each = try(each.value.missing, false) ? [] : [each.value]
+    iterator = alert
+    content {
+      display_name = alert.value.title
 
-    dynamic "condition_threshold" {
-      for_each = try(each.value.missing, false) ? [] : [each.value]
-      iterator = alert
-      content {
+      condition_threshold {
         filter             = alert.value.filter
         denominator_filter = try(alert.value.share_of, null)
         comparison         = "COMPARISON_GT"
@@ -191,11 +191,37 @@ resource "google_monitoring_alert_policy" "alert" {
         }
       }
     }
+  }
 
-    dynamic "condition_absent" {
-      for_each = try(each.value.missing, false) ? [each.value] : []
-      iterator = alert
-      content {
+  # A metric of logs that finds nothing writes zeros for a while, and then nothing: both are silence.
+  dynamic "conditions" {
+    for_each = try(each.value.missing, false) ? [each.value] : []
+    iterator = alert
+    content {
+      display_name = "${alert.value.title}: nothing is counted"
+
+      condition_threshold {
+        filter          = alert.value.filter
+        comparison      = "COMPARISON_LT"
+        threshold_value = 1
+        duration        = "0s"
+
+        aggregations {
+          alignment_period     = "${alert.value.window_s}s"
+          per_series_aligner   = alert.value.aligner
+          cross_series_reducer = "REDUCE_SUM"
+        }
+      }
+    }
+  }
+
+  dynamic "conditions" {
+    for_each = try(each.value.missing, false) ? [each.value] : []
+    iterator = alert
+    content {
+      display_name = "${alert.value.title}: nothing is written"
+
+      condition_absent {
         filter   = alert.value.filter
         duration = "${alert.value.window_s}s"
 

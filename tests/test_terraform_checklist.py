@@ -279,6 +279,8 @@ def test_21_each_alert_says_what_to_do(plan: Plan) -> None:
         assert one["alert_strategy"][0]["auto_close"]
     (dead,) = alerts["dead_letters"]["conditions"][0]["condition_threshold"]
     assert (dead["comparison"], dead["threshold_value"]) == ("COMPARISON_GT", 0)
+    for name in ("silence", "no_checks"):
+        assert len(alerts[name]["conditions"]) == 2
 
 
 def test_21_alerts_reach_somebody(plans: dict[str, Plan]) -> None:
@@ -300,8 +302,9 @@ def test_22_dashboard_and_alerts_look_at_metrics_and_labels_that_exist(plan: Pla
     asked += [
         (condition["filter"], condition["aggregations"][0].get("group_by_fields") or [])
         for one in plan.of_type("google_monitoring_alert_policy").values()
+        for stated in one["conditions"]
         for kind in ("condition_threshold", "condition_absent")
-        for condition in one["conditions"][0][kind] or []
+        for condition in stated[kind] or []
     ]
     used = set()
     for text, by in asked:
