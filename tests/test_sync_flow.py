@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.functions import Functions
 from tests.local.faults import Fault
+from tests.local.stack import KEY, VIP, Stack
 from tests.sync_world import ACCOUNT, LOG, SEGMENT, Held, World, email_of, hashed, people
 
 
@@ -330,3 +332,25 @@ class TestPrivacy:
                 assert not any(member["email"] in text for member in members if "@" in member["email"])
                 assert not any(digest in text for digest in hashed(range(130)))
                 assert len(text) > 1000
+
+
+class TestThroughTheFramework:
+    """Both functions under functions-framework, with a caller's key."""
+
+    def test_a_segment_is_synced_replaced_and_asked_for(self, stack: Stack, functions: Functions) -> None:
+        stack.load(VIP, people(range(30)))
+        body = {"segment": {"id": "44A/23 B", "name": "VIP"}, "source": "vip"}
+        for change in ("sync", "replace"):
+            assert functions.receive({**body, "change": change}, path="/segments").status == 202
+            functions.drain()
+        progress = functions.client("receive").get("/segments/44A%2F23%20B", headers={"Authorization": f"Bearer {KEY}"})
+        assert (progress.status_code, progress.get_json()["rows_sent"]) == (200, 30)
+        assert functions.client("receive").get("/segments/44A%2F23%20B").status_code == 401
+        assert functions.dead() == []
+
+    def test_who_may_not_sync_may_not_ask_either(self, stack: Stack, functions: Functions) -> None:
+        stack.config["callers"]["sgtm"]["actions"] = ["add"]
+        body = {"segment": {"id": "1"}, "source": "vip", "change": "sync"}
+        assert functions.receive(body, path="/segments").status == 403
+        asked = functions.client("receive").get("/segments/1", headers={"Authorization": f"Bearer {KEY}"})
+        assert asked.status_code == 403
