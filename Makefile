@@ -31,8 +31,8 @@ terraform: $(STAMP) ## what is generated for it and of it: the steps of the view
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
-soak: $(STAMP) ## segments at full size: some minutes
-	$(BIN)/python -m pytest -m soak -s
+soak: $(STAMP) ## segments at full size, from local-bigquery where it can be had: some minutes
+	PYTHON="$(BIN)/python" tests/emulators/run -m soak -s
 
 identity-month: $(STAMP) ## a made-up month through the identity graph; its people with ARGS="--seed 8 --people 1000"
 	$(BIN)/python -m tests.simulate_identity $(ARGS)
