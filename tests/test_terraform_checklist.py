@@ -211,6 +211,8 @@ def test_17_messages_are_neither_lost_nor_delivered_twice_at_once(plan: Plan) ->
         assert one["dead_letter_policy"][0]["max_delivery_attempts"] == 100
         assert one["retry_policy"][0] == {"minimum_backoff": "10s", "maximum_backoff": "600s"}
         assert one["push_config"][0]["oidc_token"]
+    assert subscriptions["meta-relay"]["filter"] is None
+    assert subscriptions["meta-relay-secrets"]["filter"] == 'hasPrefix(attributes.eventType, "SECRET_")'
     assert subscriptions["meta-relay-changes"]["enable_message_ordering"] is True
     assert seconds(subscriptions["meta-relay-dead"]["message_retention_duration"]) == 31 * _SECONDS_A_DAY
 
