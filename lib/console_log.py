@@ -63,7 +63,9 @@ def _dumps(line: Mapping[str, object]) -> str:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         # A lone surrogate, or a number beyond 64 bits: a line that is odd is better than none.
-        return json.dumps(line, default=str, skipkeys=True)
+        text = json.dumps(line, default=str, skipkeys=True)
+        # What is no number, as above: JSON has no infinity.
+        return json.dumps(json.loads(text, parse_constant=lambda _name: None))
 
 
 _REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib.console_log import JSONFormatter, configure, trace_id
@@ -160,6 +161,7 @@ class TestHostileText:
 @given(
     st.text(st.characters(), max_size=30), st.dictionaries(st.text(max_size=5), st.integers() | st.floats() | st.none())
 )
+@example("", {"": -(2**63) - 1, "0": math.inf})
 def test_anything_is_one_line(text: str, extra: dict[str, Any]) -> None:
     written = JSONFormatter().format(record("%s", text, debug=extra))
     assert len(written.splitlines()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from lib.bootstrap import _secret_manager_client
-from lib.errors import ConfigurationError, Retry
+from lib.errors import ConfigurationError, Retry, SecretUnavailableError
 from lib.ports import Clock
 from lib.secret_manager import TIME_TO_LIVE, SecretManager
 from tests.local.secret_manager import SecretManager as StandIn
@@ -338,7 +339,13 @@ class TestSingleFlight:
         standin.set(SECRET, "one")
         standin.set("projects/p/secrets/other", "other")
         standin.fail(times=1, delay_s=0.9, match="/token/")
-        slow = threading.Thread(target=lambda: secrets.access(LATEST))
+
+        def access() -> None:
+            # On a busy machine the second try comes too late; what becomes of it is not the question here.
+            with contextlib.suppress(SecretUnavailableError):
+                secrets.access(LATEST)
+
+        slow = threading.Thread(target=access)
         slow.start()
         assert secrets.access("projects/p/secrets/other/versions/latest") == b"other"
         assert slow.is_alive()
