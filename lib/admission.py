@@ -9,7 +9,7 @@ from typing import Final
 
 from lib.authentication import Rights
 from lib.config import Config, Connection
-from lib.consent import Verdict, stated_signals, weigh
+from lib.consent import Verdict, stated_signals, unasked_signals, weigh
 from lib.errors import InvalidRequestError
 from lib.normalization import Settings
 from lib.relay_request import Options
@@ -79,7 +79,12 @@ class Admission:
     def verdict(self, options: Options, event: Callable[[str], object] | None, *, configured: Iterable[str]) -> Verdict:
         """Weigh what an event and the caller state against the signals that are required."""
         required = configured if options.required is None else options.required
-        return weigh(required, stated_signals(event, options.state), absent=self.config.consent.absent)
+        return weigh(
+            required,
+            stated_signals(event, options.state),
+            absent=self.config.consent.absent,
+            unasked=unasked_signals(event, options.state),
+        )
 
     def settings(self, connection: Connection) -> Settings:
         """Return how a connection wants identifiers read."""

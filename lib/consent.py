@@ -8,7 +8,7 @@ speaks of ad_storage only. A signal that none of them states is absent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,7 +33,7 @@ class Verdict:
 
     Args:
         missing: The required signals that are not granted, in the order of the requirement.
-        withdrawn: Whether one of them is denied, and not merely absent.
+        withdrawn: Whether one of them is denied by somebody, and not merely absent, or denied until somebody is asked.
     """
 
     missing: tuple[str, ...] = ()
@@ -45,10 +45,12 @@ class Verdict:
         return not self.missing
 
 
-def weigh(required: Iterable[str], stated: Mapping[str, bool], *, absent: Absent) -> Verdict:
-    """Return the verdict on *stated*, where an unstated signal counts as *absent* says."""
+def weigh(
+    required: Iterable[str], stated: Mapping[str, bool], *, absent: Absent, unasked: Collection[str] = ()
+) -> Verdict:
+    """Return the verdict on *stated*, where an unstated signal counts as *absent* says; see `unasked_signals`."""
     missing = tuple(signal for signal in required if not stated.get(signal, absent == "granted"))
-    return Verdict(missing, any(stated.get(signal) is False for signal in missing))
+    return Verdict(missing, any(stated.get(signal) is False and signal not in unasked for signal in missing))
 
 
 def stated_signals(event: Callable[[str], object] | None, state: Mapping[str, object] | None) -> dict[str, bool]:
@@ -66,6 +68,21 @@ def stated_signals(event: Callable[[str], object] | None, state: Mapping[str, ob
         stated |= _from_state({signal: event(f"consent_state.{signal}") for signal in SIGNALS})
     by_caller = _from_state(state or {})
     return stated | {signal: granted and stated.get(signal, True) for signal, granted in by_caller.items()}
+
+
+def unasked_signals(event: Callable[[str], object] | None, state: Mapping[str, object] | None) -> frozenset[str]:
+    """
+    Return the signals that are denied only by default: a banner is up, and nobody has answered it.
+
+    Nothing is sent without them, but nobody has withdrawn anything either. Arguments as of `stated_signals`.
+    """
+    if event is None:
+        return frozenset()
+    unasked = {signal for signal, sign in _gcd_signs(event("x-ga-gcd")).items() if sign == _BY_DEFAULT}
+    if not unasked:
+        return frozenset()
+    denials = (_from_state({signal: event(f"consent_state.{signal}") for signal in SIGNALS}), _from_state(state or {}))
+    return frozenset(unasked - {signal for one in denials for signal, granted in one.items() if not granted})
 
 
 _GRANTED: Final = frozenset({"true", "granted", "1"})
@@ -86,12 +103,14 @@ def _is_granted(value: object) -> bool:
 
 #: `x-ga-gcd` such as `13r3r3r3r5l1` has one sign for each signal, at these places.
 _GCD_PLACES: Final = {"ad_storage": 2, "analytics_storage": 4, "ad_user_data": 6, "ad_personalization": 8}
+#: Denied by default, and no update.
+_BY_DEFAULT: Final = "p"
 #: What was stated by default and by an update, which wins; `l` says that neither was. Any other sign says nothing.
 #: -- https://github.com/stape-io/consent-parser-variable
 _GCD_SIGNS: Final[Mapping[str, bool]] = {
     "m": False,  # update denied
     "n": True,  # update granted
-    "p": False,  # default denied
+    _BY_DEFAULT: False,
     "q": False,  # default denied, update denied
     "r": True,  # default denied, update granted
     "t": True,  # default granted
@@ -101,10 +120,13 @@ _GCD_SIGNS: Final[Mapping[str, bool]] = {
 
 
 def _from_gcd(value: object) -> dict[str, bool]:
-    """Read the sign of each signal. The text begins with 1; without that look, "undefined" would be a grant."""
+    return {signal: _GCD_SIGNS[sign] for signal, sign in _gcd_signs(value).items() if sign in _GCD_SIGNS}
+
+
+def _gcd_signs(value: object) -> dict[str, str]:
+    """Return the sign of each signal. The text begins with 1; without that look, "undefined" would be a grant."""
     text = value if isinstance(value, str) and value.startswith("1") else ""
-    signs = {signal: text[place : place + 1] for signal, place in _GCD_PLACES.items()}
-    return {signal: _GCD_SIGNS[sign] for signal, sign in signs.items() if sign in _GCD_SIGNS}
+    return {signal: text[place : place + 1] for signal, place in _GCD_PLACES.items()}
 
 
 def _from_gcs(value: object) -> dict[str, bool]:

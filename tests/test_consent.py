@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.common_event import CommonEvent
-from lib.consent import SIGNALS, Absent, Verdict, stated_signals, weigh
+from lib.consent import SIGNALS, Absent, Verdict, stated_signals, unasked_signals, weigh
 
 #: What audiences require by default.
 AUDIENCES: Final = ("ad_storage", "ad_user_data", "ad_personalization")
@@ -250,6 +250,36 @@ class TestVerdict:
         self, signals: dict[str, bool], absent: Absent, expected: Verdict
     ) -> None:
         assert weigh(AUDIENCES, signals, absent=absent) == expected
+
+    @pytest.mark.parametrize(
+        ("event", "state", "withdrawn"),
+        [
+            pytest.param({"x-ga-gcd": gcd("ad_user_data", "p")}, None, False, id="nobody has answered the banner"),
+            pytest.param({"x-ga-gcd": gcd("ad_user_data", "q")}, None, True, id="denied, as by default"),
+            pytest.param({"x-ga-gcd": gcd("ad_user_data", "m")}, None, True, id="denied"),
+            pytest.param({"x-ga-gcd": gcd("ad_user_data", "u")}, None, True, id="granted by default, then denied"),
+            pytest.param(
+                {"x-ga-gcd": gcd("ad_user_data", "p"), "consent_state": {"ad_user_data": "denied"}},
+                None,
+                True,
+                id="the consent tool says so",
+            ),
+            pytest.param(
+                {"x-ga-gcd": gcd("ad_user_data", "p")}, {"ad_user_data": "denied"}, True, id="the caller says so"
+            ),
+            pytest.param(
+                {"x-ga-gcd": gcd("ad_user_data", "p")}, {"ad_user_data": "granted"}, False, id="the caller grants it"
+            ),
+        ],
+    )
+    def test_a_denial_by_default_withdraws_nothing_and_sends_nothing(
+        self, event: dict[str, Any], state: dict[str, Any] | None, withdrawn: bool
+    ) -> None:
+        get = CommonEvent(event).get
+        weighed = weigh(
+            ("ad_user_data",), stated_signals(get, state), absent="denied", unasked=unasked_signals(get, state)
+        )
+        assert weighed == Verdict(("ad_user_data",), withdrawn=withdrawn)
 
     def test_what_requires_nothing_is_granted(self) -> None:
         assert weigh((), {"ad_storage": False}, absent="denied").granted
