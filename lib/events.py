@@ -141,7 +141,7 @@ def _server_event(
             default_currency=policy.default_currency,
             faults=faults,
         ),
-        "event_source_url": _url("event_source_url", overrides, stated, faults),
+        "event_source_url": _page(overrides, stated, faults, is_website=source == "website"),
         "opt_out": _opt_out(first(overrides.get("opt_out"), stated.get("opt_out", nothing)), faults),
         "event_id": _event_id(event, overrides, stated.get("event_id", nothing), policy.seed, faults),
         "action_source": source,
@@ -156,9 +156,6 @@ def _server_event(
             overrides.get("messaging_channel"), stated.get("messaging_channel", nothing), faults
         )
         built |= dict.fromkeys(action_sources.NOT_IN_BUSINESS_MESSAGING)
-    elif source == "website" and built["event_source_url"] and not _HTTP.match(built["event_source_url"]):
-        built["event_source_url"] = None
-        faults.empty("event_source_url", "not an http or https address")
     # What is 0 or false says something.
     server_event = {key: value for key, value in built.items() if value or value == 0}
     if name is not None:
@@ -236,6 +233,15 @@ def _url(key: str, overrides: Mapping[str, object], stated: Stated, faults: Faul
     if kept != url:
         faults.warn(key, "parts that look like an identifier of a person are left out")
     return kept
+
+
+def _page(overrides: Mapping[str, object], stated: Stated, faults: Faults, *, is_website: bool) -> str | None:
+    """Return where the event happened; on a website that is an address of the web."""
+    url = _url("event_source_url", overrides, stated, faults)
+    if url and is_website and not _HTTP.match(url):
+        faults.empty("event_source_url", "not an http or https address")
+        return None
+    return url
 
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
