@@ -167,13 +167,13 @@ class World:
         }
         built = bootstrap.build({"RELAY_CONFIG": json.dumps(document)})
         clock, chance = self.clock.clock(), Chance(jitter=lambda: 0.0, name=numbered())
-        transport, steps = built.outside.graph_api.transport, self.steps
+        transport = built.outside.graph_api.transport
 
         def stepping(*args: Any, **kwargs: Any) -> Reply:
-            steps()
+            self.steps()
             self.clock.pass_(self.seconds)
             reply = transport(*args, **kwargs)
-            steps()
+            self.steps()
             return reply
 
         secrets = Values()
@@ -216,15 +216,7 @@ class World:
     def deliver(self, *, kill_at: int = -1) -> bool:
         """Deliver the message that waits longest; return whether it is done with. Killed, it comes again."""
         held = self.queue.waiting.popleft()
-        held.attempt += 1
-        message = Message(
-            data=base64.b64encode(held.data).decode(),
-            attributes=held.attributes,
-            message_id=held.message_id,
-            attempt=held.attempt,
-            published=self.clock.now() if held.attempt == 1 else self._published(held),
-        )
-        held.attributes = {**held.attributes, "x-published": str(message.published)}
+        message = self.message(held)
         self.steps.done, self.steps.kill_at = 0, kill_at
         try:
             done = self.relay.deliver(message)
@@ -236,9 +228,18 @@ class World:
             self.queue.waiting.append(held)
         return done
 
-    @staticmethod
-    def _published(held: Held) -> float:
-        return float(held.attributes["x-published"])
+    def message(self, held: Held) -> Message:
+        """Return the next delivery of a message; it was published with the first."""
+        held.attempt += 1
+        published = float(held.attributes.get("x-published", self.clock.now()))
+        held.attributes = {**held.attributes, "x-published": str(published)}
+        return Message(
+            data=base64.b64encode(held.data).decode(),
+            attributes=held.attributes,
+            message_id=held.message_id,
+            attempt=held.attempt,
+            published=published,
+        )
 
     def drain(self, limit: int = 200) -> int:
         """Deliver until nothing waits; return how many deliveries that took."""
