@@ -152,7 +152,7 @@ resource "google_monitoring_notification_channel" "email" {
 }
 
 resource "google_monitoring_alert_policy" "alert" {
-  for_each = local.alerts
+  for_each = { for key, alert in local.alerts : key => alert if !can(alert.missing) }
 
   display_name          = "${var.name}: ${each.value.title}"
   combiner              = "OR"
@@ -160,76 +160,86 @@ resource "google_monitoring_alert_policy" "alert" {
   notification_channels = local.channels
   user_labels           = local.labels
 
-  dynamic "conditions" {
-    for_each = try(each.value.missing, false) ? [] : [each.value]
-    iterator = alert
-    content {
-      display_name = alert.value.title
+  conditions {
+    display_name = each.value.title
 
-      condition_threshold {
-        filter             = alert.value.filter
-        denominator_filter = try(alert.value.share_of, null)
-        comparison         = "COMPARISON_GT"
-        threshold_value    = alert.value.above
-        duration           = "0s"
+    condition_threshold {
+      filter             = each.value.filter
+      denominator_filter = try(each.value.share_of, null)
+      comparison         = "COMPARISON_GT"
+      threshold_value    = each.value.above
+      duration           = "0s"
 
-        aggregations {
-          alignment_period     = "${alert.value.window_s}s"
-          per_series_aligner   = alert.value.aligner
-          cross_series_reducer = alert.value.aligner == "ALIGN_DELTA" ? "REDUCE_SUM" : "REDUCE_MAX"
-          group_by_fields      = try(alert.value.by, [])
-        }
+      aggregations {
+        alignment_period     = "${each.value.window_s}s"
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = each.value.aligner == "ALIGN_DELTA" ? "REDUCE_SUM" : "REDUCE_MAX"
+        group_by_fields      = try(each.value.by, [])
+      }
 
-        dynamic "denominator_aggregations" {
-          for_each = can(alert.value.share_of) ? [1] : []
-          content {
-            alignment_period     = "${alert.value.window_s}s"
-            per_series_aligner   = alert.value.aligner
-            cross_series_reducer = "REDUCE_SUM"
-            group_by_fields      = try(alert.value.by, [])
-          }
+      dynamic "denominator_aggregations" {
+        for_each = can(each.value.share_of) ? [1] : []
+        content {
+          alignment_period     = "${each.value.window_s}s"
+          per_series_aligner   = each.value.aligner
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = try(each.value.by, [])
         }
       }
     }
   }
 
-  # A metric of logs that finds nothing writes zeros for a while, and then nothing: both are silence.
-  dynamic "conditions" {
-    for_each = try(each.value.missing, false) ? [each.value] : []
-    iterator = alert
-    content {
-      display_name = "${alert.value.title}: nothing is counted"
+  alert_strategy {
+    auto_close = "86400s"
+  }
 
-      condition_threshold {
-        filter          = alert.value.filter
-        comparison      = "COMPARISON_LT"
-        threshold_value = 1
-        duration        = "0s"
+  documentation {
+    mime_type = "text/markdown"
+    subject   = "${var.name}: ${each.value.title}"
+    content   = each.value.runbook
+  }
 
-        aggregations {
-          alignment_period     = "${alert.value.window_s}s"
-          per_series_aligner   = alert.value.aligner
-          cross_series_reducer = "REDUCE_SUM"
-        }
+  depends_on = [time_sleep.metrics]
+}
+
+# A metric of logs that finds nothing writes zeros for a while, and then nothing: both are silence.
+resource "google_monitoring_alert_policy" "silence" {
+  for_each = { for key, alert in local.alerts : key => alert if can(alert.missing) }
+
+  display_name          = "${var.name}: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "${each.value.title}: nothing is counted"
+
+    condition_threshold {
+      filter          = each.value.filter
+      comparison      = "COMPARISON_LT"
+      threshold_value = 1
+      duration        = "0s"
+
+      aggregations {
+        alignment_period     = "${each.value.window_s}s"
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = "REDUCE_SUM"
       }
     }
   }
 
-  dynamic "conditions" {
-    for_each = try(each.value.missing, false) ? [each.value] : []
-    iterator = alert
-    content {
-      display_name = "${alert.value.title}: nothing is written"
+  conditions {
+    display_name = "${each.value.title}: nothing is written"
 
-      condition_absent {
-        filter   = alert.value.filter
-        duration = "${alert.value.window_s}s"
+    condition_absent {
+      filter   = each.value.filter
+      duration = "${each.value.window_s}s"
 
-        aggregations {
-          alignment_period     = "300s"
-          per_series_aligner   = alert.value.aligner
-          cross_series_reducer = "REDUCE_SUM"
-        }
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = "REDUCE_SUM"
       }
     }
   }
