@@ -26,7 +26,7 @@ from lib.relay_request import AudienceRequest, Destination
 from lib.report import Reject, Report
 from lib.segments import Segment, SegmentRequest, parse_segment_request
 from lib.sending import Origin, Outside, Sending
-from lib.sync_task import Task, Terms, parse_task
+from lib.sync_task import Change, Step, Task, Terms, parse_task
 from lib.sync_work import SyncWork, rows_of, settings_of
 
 #: Deliveries after which a message that waits for its time is replaced by a new one, long before it is given up.
@@ -217,9 +217,9 @@ class SyncFlow:
         return work.audiences.audience_of(work.connection, work.task.segment)
 
 
-_CHANGES: Final[Mapping[str, Any]] = {"sync": "sync", "mirror": "mirror", "replace": "replace"}
+_CHANGES: Final[Mapping[str, Change]] = {"sync": "sync", "mirror": "mirror", "replace": "replace"}
 #: What is done with a source that has been cut.
-_FIRST_STEP: Final[Mapping[str, Any]] = {"sync": "send", "mirror": "stage", "replace": "count"}
+_FIRST_STEP: Final[Mapping[Change, Step]] = {"sync": "send", "mirror": "stage", "replace": "count"}
 #: Stands in a dry run for the id of an audience that is not made yet.
 _NEW: Final = "new"
 
