@@ -136,6 +136,16 @@ def test_both_functions_deliver_as_terraform_configures_them(deployment: Deploym
     assert deployment.dead() == []
 
 
+def test_a_person_is_erased(deployment: Deployment) -> None:
+    assert deployment.post("/audiences", add("1002"))["outcome"] == "delivered"
+    assert len(deployment.stack.graph.members("1002")) == 1
+    deployment.publish({"user": {"EMAIL": "ada@example.com"}}, type="erase")
+    # Nobody is removed where the configuration names no ad account: there Meta cannot be asked to.
+    has_account = all("ad_account_id" in one for one in deployment.document["connections"].values())
+    assert len(deployment.stack.graph.members("1002")) == (0 if has_account else 1)
+    assert deployment.dead() == []
+
+
 def test_the_schedulers_jobs_keep_a_segment_in_step(deployment: Deployment) -> None:
     if "sources" not in deployment.document:
         assert deployment.jobs.keys() == {"meta-relay-flush", "meta-relay-health"}

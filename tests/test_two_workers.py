@@ -17,7 +17,7 @@ SEEDS = 4
 def test_it_ends_with_the_source(change: str) -> None:
     with World(page_rows=50, seconds=40) as world:
         for seed in range(SEEDS):
-            play(world, change, seed)
+            check(world, change, seed)
 
 
 @pytest.mark.soak
@@ -26,10 +26,10 @@ def test_it_ends_with_the_source(change: str) -> None:
 def test_it_ends_with_the_source_in_hundreds_of_orders(change: str) -> None:
     with World(page_rows=50, seconds=40) as world:
         for seed in range(SEEDS, 200):
-            play(world, change, seed)
+            check(world, change, seed)
 
 
-def play(world: World, change: str, seed: int) -> None:
+def check(world: World, change: str, seed: int) -> None:
     """Bring an audience of 200 to another 270 people, by two workers that meet in an order of their own."""
     segment = {"id": f"s{seed}", "name": f"{seed}"}
     world.fill(people(range(150, 200) if change == "sync" else range(200)))
